@@ -1,0 +1,22 @@
+#!/usr/bin/env bash
+# Installs what the tests and benches run against, where it is missing: nginx, haproxy, wrk and promtool (package prometheus).
+set -euo pipefail
+packages=()
+command -v nginx >/dev/null || packages+=(nginx-light)
+command -v haproxy >/dev/null || packages+=(haproxy)
+command -v wrk >/dev/null || packages+=(wrk)
+command -v promtool >/dev/null || packages+=(prometheus)
+if [ ${#packages[@]} -eq 0 ]; then
+  echo "test tools: all there"
+  exit 0
+fi
+if [ "$(id -u)" -ne 0 ]; then
+  echo "test tools: missing ${packages[*]}; run as root, or: sudo apt-get install --no-install-recommends ${packages[*]}" >&2
+  exit 1
+fi
+export DEBIAN_FRONTEND=noninteractive
+# The servers are only tools here: none may start by itself.
+printf '#!/bin/sh\nexit 101\n' >/usr/sbin/policy-rc.d.outrigger && chmod +x /usr/sbin/policy-rc.d.outrigger
+trap 'rm -f /usr/sbin/policy-rc.d.outrigger' EXIT
+apt-get update -qq
+RUNLEVEL=1 apt-get install -y -qq --no-install-recommends "${packages[@]}"

@@ -1,0 +1,194 @@
+/**
+ * The states of a circuit and the moves between them, without I/O and without timers. It replaces cockatiel's state
+ * machine, which reads the wall clock, queues callers behind a probe and lets results from before an opening decide
+ * a probe's round (docs/adr/0003).
+ *
+ * @see Nygard, "Release It!", 2nd edition, 2018, §5 "Circuit Breaker"
+ */
+import { CircuitState } from 'cockatiel';
+import type { IBackoff, IBackoffFactory, IBreaker } from 'cockatiel';
+
+/** closed: flowing · degraded: flowing, watched · open: refusing · half-open: probing · isolated: held open by an operator */
+export type CircuitStateName = 'closed' | 'degraded' | 'open' | 'half-open' | 'isolated';
+
+/** `auto`: by the rules · `open`: refuse whatever happens · `closed`: let pass whatever happens */
+export type CircuitOverride = 'auto' | 'open' | 'closed';
+
+export interface CircuitOptions {
+  /** Rules that open the circuit; any one of them suffices. */
+  readonly rules: readonly IBreaker[];
+  /** How long it stays open, from one opening in a row to the next. */
+  readonly openFor: IBackoffFactory<undefined>;
+  /** Trials in the half-open state; as many successes close the circuit. */
+  readonly probes: number;
+  /** A probe that has not ended by then no longer holds up the decision. */
+  readonly probeTimeoutMs: number;
+  readonly isDegraded: () => boolean;
+  readonly now: () => number;
+  readonly onChange: (from: CircuitStateName, to: CircuitStateName) => void;
+}
+
+/** Allows one call. Must be settled exactly once, in whatever way the call ends. */
+export interface Permit {
+  readonly epoch: number;
+  readonly probe: boolean;
+  readonly issuedAt: number;
+  /** The probe has brought a good response head; its body is still on its way. */
+  promising: boolean;
+  settled: boolean;
+}
+
+export interface Refusal {
+  /** Milliseconds after which it makes sense to ask again. */
+  readonly retryAfterMs: number;
+}
+
+/** Waiting for somebody else's probe: nobody knows how long, so ask again soon. */
+const PROBE_UNDER_WAY_MS = 1_000;
+
+export class Circuit {
+  #options: CircuitOptions;
+  #state: CircuitStateName = 'closed';
+  #override: CircuitOverride = 'auto';
+  /** Counts the changes; a permit of another epoch has nothing to say any more. */
+  #epoch = 0;
+  #openUntil = Number.NEGATIVE_INFINITY;
+  #openings = 0;
+  #backoff: IBackoff<undefined> | undefined;
+  #probes = new Set<Permit>();
+  #probeSuccesses = 0;
+
+  constructor(options: CircuitOptions) {
+    this.#options = options;
+  }
+
+  /** Takes over rules and times from a new configuration; what state it is in stays. */
+  reconfigure(options: CircuitOptions): void {
+    this.#options = options;
+  }
+
+  get state(): CircuitStateName {
+    return this.#state;
+  }
+
+  get override(): CircuitOverride {
+    return this.#override;
+  }
+
+  /** Openings in a row without a close between them. */
+  get openings(): number {
+    return this.#openings;
+  }
+
+  /** Milliseconds until a probe may go, 0 unless open. */
+  get openForMs(): number {
+    return this.#state === 'open' ? Math.max(0, this.#openUntil - this.#options.now()) : 0;
+  }
+
+  admit(): Permit | Refusal {
+    const now = this.#options.now();
+    if (this.#override === 'open') return { retryAfterMs: PROBE_UNDER_WAY_MS };
+    if (this.#state === 'open') {
+      if (now < this.#openUntil) return { retryAfterMs: this.#openUntil - now };
+      this.#move('half-open');
+    }
+    if (this.#state !== 'half-open') return this.#permit(now, false);
+    this.#giveUpOldProbes(now);
+    // Giving up may have decided the round.
+    if (this.#stateNow() !== 'half-open') return this.admit();
+    if (this.#probes.size + this.#probeSuccesses >= this.#options.probes)
+      return { retryAfterMs: PROBE_UNDER_WAY_MS };
+    const permit = this.#permit(now, true);
+    this.#probes.add(permit);
+    return permit;
+  }
+
+  /** @param slow the call took too long, whatever it brought */
+  settle(permit: Permit, result: 'success' | 'failure' | 'neutral', slow: boolean): void {
+    if (permit.settled) return;
+    permit.settled = true;
+    this.#probes.delete(permit);
+    if (permit.epoch !== this.#epoch) return;
+    if (permit.probe) this.#settleProbe(result === 'success' && slow ? 'failure' : result);
+    else this.#settleCall(result, slow);
+  }
+
+  /** An operator's word; `auto` gives the decision back to the rules, starting closed. */
+  setOverride(override: CircuitOverride): void {
+    if (override === this.#override) return;
+    this.#override = override;
+    if (override === 'open') this.#move('isolated');
+    else this.#reset();
+  }
+
+  #settleCall(result: 'success' | 'failure' | 'neutral', slow: boolean): void {
+    const { rules } = this.#options;
+    let trip = false;
+    if (result === 'success') for (const rule of rules) rule.success(CircuitState.Closed);
+    else if (result === 'failure') for (const rule of rules) trip = rule.failure(CircuitState.Closed) || trip;
+    // A call that was given up because it took too long was slow, whoever gave it up.
+    if (slow) for (const rule of rules) trip = (isSlowAware(rule) && rule.slow(result === 'neutral')) || trip;
+    if (this.#override === 'closed') return;
+    if (trip) this.#open();
+    else this.#watch();
+  }
+
+  /** Between closed and degraded nothing is refused and no epoch ends. */
+  #watch(): void {
+    const to = this.#options.isDegraded() ? 'degraded' : 'closed';
+    if (to === this.#state || (this.#state !== 'closed' && this.#state !== 'degraded')) return;
+    const from = this.#state;
+    this.#state = to;
+    this.#options.onChange(from, to);
+  }
+
+  #settleProbe(result: 'success' | 'failure' | 'neutral'): void {
+    if (result === 'failure') this.#open();
+    else if (result === 'success') {
+      this.#probeSuccesses += 1;
+      if (this.#probeSuccesses >= this.#options.probes) this.#reset();
+    }
+  }
+
+  /** A long answer that began well is a success; one that never began gives its place to another. */
+  #giveUpOldProbes(now: number): void {
+    for (const probe of [...this.#probes]) {
+      if (now - probe.issuedAt < this.#options.probeTimeoutMs) continue;
+      this.settle(probe, probe.promising ? 'success' : 'neutral', false);
+    }
+  }
+
+  #open(): void {
+    this.#backoff = (this.#backoff ?? this.#options.openFor).next(undefined);
+    this.#openings += 1;
+    this.#openUntil = Math.max(this.#openUntil, this.#options.now() + this.#backoff.duration);
+    this.#move('open');
+  }
+
+  #reset(): void {
+    this.#backoff = undefined;
+    this.#openings = 0;
+    for (const rule of this.#options.rules) rule.success(CircuitState.HalfOpen);
+    this.#move('closed');
+  }
+
+  #move(to: CircuitStateName): void {
+    const from = this.#state;
+    this.#state = to;
+    this.#epoch += 1;
+    this.#probes.clear();
+    this.#probeSuccesses = 0;
+    if (from !== to) this.#options.onChange(from, to);
+  }
+
+  #stateNow(): CircuitStateName {
+    return this.#state;
+  }
+
+  #permit(now: number, probe: boolean): Permit {
+    return { epoch: this.#epoch, probe, issuedAt: now, promising: false, settled: false };
+  }
+}
+
+const isSlowAware = (rule: IBreaker): rule is IBreaker & { slow(onlySlow: boolean): boolean } =>
+  'slow' in rule;

@@ -1,0 +1,51 @@
+/**
+ * How many retries the recent traffic can bear: a share of its requests, and a floor so that quiet upstreams may retry
+ * at all. In an outage it bounds the extra load to that share, however many clients fail at once.
+ * @see Finagle, `RetryBudget`; tower, `retry::budget`
+ */
+import { RollingWindow } from './rolling-window.ts';
+
+export interface RetryBudgetOptions {
+  /** Retries per request that are allowed over the window, 0 to 1. */
+  readonly ratio: number;
+  /** Retries that are allowed in every window whatever the traffic. */
+  readonly floor: number;
+  /** Length of the window in milliseconds. */
+  readonly windowMs: number;
+}
+
+export class RetryBudget {
+  #options: RetryBudgetOptions;
+  #window: RollingWindow<'requests' | 'retries'>;
+
+  constructor(options: RetryBudgetOptions) {
+    this.#options = options;
+    this.#window = new RollingWindow(options.windowMs, ['requests', 'retries']);
+  }
+
+  /** Takes over other options; what was counted stays, unless the window has another length. */
+  reconfigure(options: RetryBudgetOptions): void {
+    if (options.windowMs !== this.#options.windowMs)
+      this.#window = new RollingWindow(options.windowMs, ['requests', 'retries']);
+    this.#options = options;
+  }
+
+  /** A new request came: it earns its share of a retry. */
+  deposit(now: number): void {
+    this.#window.add('requests', now);
+  }
+
+  /** @returns true and takes one retry, or false when the budget is used up */
+  withdraw(now: number): boolean {
+    if (this.remaining(now) < 1) return false;
+    this.#window.add('retries', now);
+    return true;
+  }
+
+  /** Retries that could be made right now; not negative. */
+  remaining(now: number): number {
+    const { ratio, floor } = this.#options;
+    const allowed = floor + ratio * this.#window.total('requests', now);
+    return Math.max(0, Math.floor(allowed + 1e-9) - this.#window.total('retries', now));
+  }
+}

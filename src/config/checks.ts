@@ -1,0 +1,100 @@
+/** What no single field can know: names that must exist, addresses that must differ, ladders that must not loop. */
+import { fallbackTargets } from '../policies/fallback.ts';
+import type { FallbackOptions } from '../policies/fallback.ts';
+import type { Config, UpstreamConfig } from './schema.ts';
+
+export interface CheckProblem {
+  readonly path: readonly (string | number)[];
+  readonly message: string;
+}
+
+export function checkConfig(config: Config): CheckProblem[] {
+  return [
+    ...checkRoutes(config),
+    ...checkListeners(config),
+    ...checkLadders(config),
+    ...checkThresholds(config),
+  ];
+}
+
+function checkRoutes({ upstreams }: Config): CheckProblem[] {
+  const seen = new Map<string, string>();
+  return Object.entries(upstreams).flatMap(([name, { route }]) => {
+    if (route === undefined) return [];
+    const other = seen.get(route);
+    seen.set(route, name);
+    return other === undefined
+      ? []
+      : [
+          {
+            path: ['upstreams', name, 'route'],
+            message: `expected a route of its own, got ${route}, which is the route of ${other}`,
+          },
+        ];
+  });
+}
+
+function checkListeners({ server, upstreams }: Config): CheckProblem[] {
+  const seen = new Map([[server.listen, 'server.listen']]);
+  const problems: CheckProblem[] = [];
+  const claim = (address: string, path: readonly string[]): void => {
+    const other = seen.get(address);
+    if (other !== undefined && !address.endsWith(':0')) {
+      problems.push({ path, message: `expected an address of its own, got ${address}, which is ${other}` });
+    }
+    seen.set(address, path.join('.'));
+  };
+  claim(server.admin, ['server', 'admin']);
+  for (const [name, { listen }] of Object.entries(upstreams))
+    if (listen !== undefined) claim(listen, ['upstreams', name, 'listen']);
+  return problems;
+}
+
+const ladderOf = ({ policies }: UpstreamConfig): FallbackOptions | undefined => {
+  const fallback = (policies as { fallback?: FallbackOptions | false }).fallback;
+  return fallback === false ? undefined : fallback;
+};
+
+function checkLadders({ upstreams }: Config): CheckProblem[] {
+  const targets = new Map<string, readonly string[]>();
+  for (const [name, one] of Object.entries(upstreams)) {
+    const ladder = ladderOf(one);
+    targets.set(name, ladder ? fallbackTargets(ladder) : []);
+  }
+  return [...targets].flatMap(([name, names]) => {
+    const path = ['upstreams', name, 'policies', 'fallback'];
+    const unknown = names.filter((target) => !targets.has(target));
+    const problems = unknown.map((target) => ({
+      path,
+      message: `expected the name of an upstream, got ${target}`,
+    }));
+    const cycle = findCycle(name, targets);
+    return cycle
+      ? [...problems, { path, message: `expected a ladder that ends, got a cycle: ${cycle.join(' → ')}` }]
+      : problems;
+  });
+}
+
+/** A way from `start` back to itself. */
+function findCycle(start: string, targets: ReadonlyMap<string, readonly string[]>): string[] | undefined {
+  const walk = (at: string, way: readonly string[]): string[] | undefined => {
+    for (const next of targets.get(at) ?? []) {
+      if (next === start) return [...way, next];
+      if (way.includes(next)) continue;
+      const found = walk(next, [...way, next]);
+      if (found) return found;
+    }
+    return undefined;
+  };
+  return walk(start, [start]);
+}
+
+/** Bounds that contradict each other are mistakes, not wishes. */
+function checkThresholds({ upstreams }: Config): CheckProblem[] {
+  return Object.entries(upstreams).flatMap(([name, { policies }]) => {
+    const { retry } = policies as { retry?: false | { backoff: { initial: number; max: number } } };
+    if (!retry || retry.backoff.initial <= retry.backoff.max) return [];
+    const path = ['upstreams', name, 'policies', 'retry', 'backoff', 'initial'];
+    return [{ path, message: 'expected a delay that is not above backoff.max' }];
+  });
+}

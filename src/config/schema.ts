@@ -1,0 +1,225 @@
+/**
+ * The whole configuration, assembled from the sections that the modules export. Everything else follows from it: static
+ * types, validation, defaults, the published JSON Schema and the tables in the docs.
+ */
+import { z } from 'zod';
+import { classifyRuleSchema } from '../endpoints/classify.ts';
+import { ATTEMPT_POLICIES, EXCHANGE_POLICIES } from '../pipeline.ts';
+import { playgroundSchema } from '../playground/schema.ts';
+import { credentialsSchema } from '../policies/credentials.ts';
+import {
+  headerName,
+  listenAddress,
+  positiveCount,
+  positiveDuration,
+  secret,
+  size,
+} from '../schema/scalars.ts';
+
+const off = z.literal(false);
+
+/** One key per policy module. A policy that is on by default is switched off with `false`. */
+const policyShape = Object.fromEntries(
+  [...EXCHANGE_POLICIES, ...ATTEMPT_POLICIES]
+    .filter(({ key }) => key !== 'credentials')
+    .map(({ key, schema, onByDefault }) => {
+      const option = z
+        .union([off, schema])
+        .meta({ description: `${schema.description ?? ''} \`false\` switches it off.` });
+      return [key, onByDefault ? option.prefault({}) : option.optional()] as const;
+    }),
+);
+
+const policies = z
+  .strictObject(policyShape)
+  .describe('Policies around every call, by name. Their order is fixed.');
+
+const endpoint = z.strictObject({
+  url: z
+    .url({
+      protocol: /^https?$/,
+      error:
+        'expected an http or https URL such as "https://api.example.com" or "http://127.0.0.1:9000/base"',
+    })
+    .refine((text) => !/[?#]/.test(text), { error: 'expected a URL without query and fragment' })
+    .refine((text) => !/^https?:\/\/[^/]*@/.test(text), {
+      error: 'expected a URL without user and password; use credentials',
+    })
+    .describe('Address: scheme, host, port and, where the upstream has one, a base path.'),
+});
+
+const tlsToUpstream = z
+  .strictObject({
+    caFile: z.string().optional().describe('PEM file with the roots to trust instead of the system’s.'),
+    certFile: z.string().optional().describe('PEM file with the client certificate.'),
+    keyFile: z.string().optional().describe('PEM file with its private key.'),
+    serverName: z
+      .string()
+      .optional()
+      .describe('Name for SNI and for checking the certificate. Default: the host of the URL.'),
+  })
+  .refine((tls) => (tls.certFile === undefined) === (tls.keyFile === undefined), {
+    error: 'expected certFile and keyFile together',
+  })
+  .describe('TLS towards the upstream.');
+
+/** Settings that `defaults` may give to every upstream. */
+const sharedUpstreamShape = {
+  dialect: z.enum(['generic']).default('generic').describe('Protocol of the upstream.'),
+  credentials: z.union([off, credentialsSchema]).optional(),
+  classify: z
+    .array(classifyRuleSchema)
+    .default([])
+    .describe('What outcomes mean here; the first rule that fits decides.'),
+  idempotent: z
+    .boolean()
+    .default(false)
+    .describe(
+      'Your word that sending any request twice does no harm here. POSTs are then retried like GETs.',
+    ),
+  replayLimit: size
+    .prefault('10MiB')
+    .describe('Request bodies up to this size are kept for retries; larger ones are sent once.'),
+  bufferFirst: size
+    .prefault('64KiB')
+    .describe('Bytes of a request body to wait for before the upstream is contacted.'),
+  preserveHost: z
+    .boolean()
+    .default(false)
+    .describe('Send the client’s Host field instead of the endpoint’s.'),
+  forwarded: z
+    .boolean()
+    .default(false)
+    .describe('Add X-Forwarded-* and Forwarded. For upstreams of your own.'),
+  passDeadline: z
+    .boolean()
+    .default(false)
+    .describe('Tell the upstream how much time is left (X-Request-Timeout-Ms). For upstreams of your own.'),
+  http2: z.boolean().default(false).describe('Offer HTTP/2 in the TLS handshake.'),
+  tls: tlsToUpstream.prefault({}),
+  keepAlive: positiveDuration
+    .prefault('4s')
+    .describe('How long idle connections are kept; keep it below the upstream’s own limit.'),
+  maxResponseHead: size.prefault('64KiB').describe('Largest response head to accept.'),
+  upgrades: z
+    .array(z.string().toLowerCase())
+    .default(['websocket'])
+    .describe('Protocols a client may switch to.'),
+  tunnelIdle: positiveDuration.prefault('10m').describe('Longest silence on an upgraded connection.'),
+  policies: policies.prefault({}),
+};
+
+const routePrefix = z
+  .string()
+  .regex(/^\/([^\s?#]*[^\s?#/])?$/, {
+    error: 'expected a path prefix such as "/openai": it starts with "/" and does not end with one',
+  })
+  .describe('Path prefix on the shared listener. What follows it goes to the upstream unchanged.');
+
+const upstream = z
+  .strictObject({
+    route: routePrefix.optional(),
+    listen: listenAddress.optional().describe('A listener of its own, without a prefix.'),
+    endpoints: z.array(endpoint).min(1).describe('Addresses, used in turn.'),
+    ...sharedUpstreamShape,
+  })
+  .refine((one) => one.route !== undefined || one.listen !== undefined, {
+    error: 'expected route, listen or both',
+  })
+  .describe('A service that calls go to.');
+
+const server = z
+  .strictObject({
+    listen: listenAddress
+      .default('127.0.0.1:8080')
+      .describe('Data plane: agents point their base URLs here.'),
+    admin: listenAddress.default('127.0.0.1:9090').describe('Admin plane: health, metrics, administration.'),
+    name: z
+      .string()
+      .regex(/^[A-Za-z][A-Za-z0-9._-]{0,63}$/, {
+        error: 'expected a name of letters, digits, ".", "_" and "-"',
+      })
+      .optional()
+      .describe(
+        'Name of this process in Via and Proxy-Status. Default: outrigger and a random suffix. Must be unique on a path, for loops are recognised by it.',
+      ),
+    agentHeader: headerName.default('x-agent-id').describe('Request header that names the agent, for logs.'),
+    maxHeaderSize: size.prefault('32KiB').describe('Largest request head; beyond it the answer is 431.'),
+    maxRequestBody: size.prefault('1GiB').describe('Largest request body; beyond it the answer is 413.'),
+    headersTimeout: positiveDuration
+      .prefault('10s')
+      .describe('Time for a client to send a request head, however slowly it drips.'),
+    bodyTimeout: positiveDuration
+      .prefault('60s')
+      .describe('Longest silence of a client in the middle of its request body.'),
+    keepAlive: positiveDuration.prefault('72s').describe('How long idle client connections are kept.'),
+    maxConnections: positiveCount
+      .optional()
+      .describe('Client connections at a time and listener. Default: no limit.'),
+    replayMemory: size.prefault('256MiB').describe('Memory that kept request bodies may take together.'),
+    drainTimeout: positiveDuration
+      .prefault('20s')
+      .describe('Time for exchanges under way to finish when the sidecar is told to stop.'),
+    tls: z
+      .strictObject({
+        certFile: z.string().describe('PEM file with the certificate chain.'),
+        keyFile: z.string().describe('PEM file with the private key.'),
+      })
+      .optional()
+      .describe('TLS for the data plane’s listeners.'),
+  })
+  .describe('Listeners and limits towards clients.');
+
+const admin = z
+  .strictObject({
+    token: secret(z.string().min(8))
+      .optional()
+      .describe('Bearer token that changes (POST) need. Default: none; keep the port on loopback then.'),
+    readyNeedsUpstreams: z
+      .boolean()
+      .default(false)
+      .describe(
+        'Fail /ready while a breaker is open. Takes the agent out of service when one upstream is down.',
+      ),
+    journal: positiveCount.max(100_000).default(1_000).describe('Events kept for /admin/events.'),
+  })
+  .describe('The admin plane.');
+
+const logging = z
+  .strictObject({
+    level: z
+      .enum(['debug', 'info', 'warn', 'error'])
+      .default('info')
+      .describe('Least severe line that is written.'),
+    access: z.enum(['all', 'errors', 'off']).default('all').describe('Which exchanges get a line.'),
+  })
+  .describe('Structured logs, one JSON object a line, on standard output.');
+
+export const configSchema = z
+  .strictObject({
+    server: server.prefault({}),
+    admin: admin.prefault({}),
+    logging: logging.prefault({}),
+    defaults: z
+      .strictObject(sharedUpstreamShape)
+      .partial()
+      .optional()
+      .describe('Settings that every upstream starts from.'),
+    upstreams: z
+      .record(
+        z.string().regex(/^[a-z][a-z0-9_-]{0,62}$/, {
+          error: 'expected a name of lower-case letters, digits, "-" and "_"',
+        }),
+        upstream,
+      )
+      .default({})
+      .describe('The services that calls go to, by name.'),
+    playground: playgroundSchema
+      .optional()
+      .describe('An embedded faulty provider, for trying things offline.'),
+  })
+  .describe('Configuration of Outrigger.');
+
+export type Config = z.output<typeof configSchema>;
+export type UpstreamConfig = z.output<typeof upstream>;
+export type ServerConfig = z.output<typeof server>;

@@ -1,0 +1,72 @@
+/**
+ * Tells work in progress that nobody wants its result any more, and why. It does what AbortController does, at about
+ * a sixth of its price (two per exchange are on the hot path) and with a typed reason. See docs/adr/0002.
+ */
+
+/** Why work stops before its own end. */
+export type CancelReason =
+  /** The agent closed its connection. */
+  | 'client-aborted'
+  /** The total bound of the exchange passed. */
+  | 'deadline'
+  /** The upstream did not accept a connection in time. */
+  | 'connect-timeout'
+  /** The final response head did not come in time. */
+  | 'first-byte-timeout'
+  /** The upstream stopped reading the request. */
+  | 'write-timeout'
+  /** Nothing moved on an open response for too long. */
+  | 'idle-timeout'
+  /** Another answer was chosen. */
+  | 'superseded'
+  /** The sidecar is stopping and the drain limit passed. */
+  | 'shutdown';
+
+type Listener = (reason: CancelReason) => void;
+
+export class Cancellation {
+  #reason: CancelReason | undefined;
+  #listeners: Listener[] | undefined;
+
+  /** @param parent its cancellation, past or future, cancels this one too */
+  constructor(parent?: Cancellation) {
+    if (!parent) return;
+    if (parent.#reason) this.#reason = parent.#reason;
+    else parent.onCancel((reason) => this.cancel(reason));
+  }
+
+  get cancelled(): boolean {
+    return this.#reason !== undefined;
+  }
+
+  /** Undefined until cancelled; then the first reason given. */
+  get reason(): CancelReason | undefined {
+    return this.#reason;
+  }
+
+  /** The first call wins; later ones do nothing. Listeners run synchronously, in the order they were added. */
+  cancel(reason: CancelReason): void {
+    if (this.#reason) return;
+    this.#reason = reason;
+    const listeners = this.#listeners;
+    this.#listeners = undefined;
+    if (listeners) for (const listener of listeners) listener(reason);
+  }
+
+  /** Runs `listener` at cancellation; at once where that already happened. */
+  onCancel(listener: Listener): void {
+    if (this.#reason) listener(this.#reason);
+    else (this.#listeners ??= []).push(listener);
+  }
+
+  /** Removes what `onCancel` added. Unknown listeners are ignored. */
+  off(listener: Listener): void {
+    const at = this.#listeners?.indexOf(listener) ?? -1;
+    if (at >= 0) this.#listeners?.splice(at, 1);
+  }
+
+  /** For tests and snapshots: how many wait for this cancellation. */
+  get listenerCount(): number {
+    return this.#listeners?.length ?? 0;
+  }
+}

@@ -1,0 +1,189 @@
+/** One request and its one answer, and the attempts made for it. All state of a request lives here. */
+import type { Readable } from 'node:stream';
+import type { Cancellation } from './cancellation.ts';
+import type { Dialect } from './dialect.ts';
+import type { Endpoint } from './endpoint.ts';
+import type { HeaderList } from './header-list.ts';
+import type { Reason } from './reasons.ts';
+import type { Verdict } from './verdict.ts';
+
+export interface RequestHead {
+  readonly method: string;
+  /** Path and query for the upstream, byte for byte as the client sent them, without the route's prefix. */
+  readonly target: string;
+  /** End-to-end fields only; without host and content-length, which belong to each attempt. */
+  readonly headers: HeaderList;
+  /** The client's Host field. */
+  readonly host: string;
+  /** Set when the client asks to switch protocols, such as `websocket`. */
+  readonly upgrade?: string;
+}
+
+/** The request body, which every attempt opens anew. */
+export interface RequestBody {
+  /** True while a further attempt can send the very same bytes. */
+  readonly replayable: boolean;
+  /** Declared length in bytes; undefined when the client did not say. */
+  readonly length: number | undefined;
+  /** True while an attempt's upload stands still because the client sends nothing. */
+  readonly waitingForClient: boolean;
+  /** The bytes for one attempt: all of them, none, or a stream. A stream is destroyed with an error when the client leaves. */
+  open(): Uint8Array | null | Readable;
+}
+
+/** The service an exchange is for. */
+export interface UpstreamIdentity {
+  readonly name: string;
+  readonly dialect: Dialect;
+  /** The operator's word that sending a request twice does no harm here. */
+  readonly idempotent: boolean;
+}
+
+export interface ExchangeInit {
+  readonly id: string;
+  readonly traceId: string;
+  readonly agentId: string | undefined;
+  readonly route: string;
+  readonly upstream: UpstreamIdentity;
+  readonly request: RequestHead;
+  readonly body: RequestBody;
+  readonly startedAt: number;
+  readonly cancellation: Cancellation;
+  /** The caller's own bound in milliseconds from the start, where it gave one. */
+  readonly callerTimeoutMs: number | undefined;
+  /** How often the client's SDK says it has retried this call already. */
+  readonly clientRetries: number;
+  readonly onInformational: ((status: number, headers: HeaderList) => void) | undefined;
+}
+
+const FIRST_ATTEMPT = { backoffMs: 0, freshConnection: false } as const;
+
+export class Exchange {
+  readonly id: string;
+  readonly traceId: string;
+  readonly agentId: string | undefined;
+  readonly route: string;
+  readonly upstream: UpstreamIdentity;
+  readonly request: RequestHead;
+  readonly body: RequestBody;
+  /** Monotonic instant at which the request's head had been read. */
+  readonly startedAt: number;
+  /** Cancelled when the client leaves or the sidecar stops. */
+  readonly cancellation: Cancellation;
+  readonly callerTimeoutMs: number | undefined;
+  readonly clientRetries: number;
+  readonly onInformational: ExchangeInit['onInformational'];
+  /** In order; shared by the exchanges of a fallback ladder, so that the trail is one. */
+  readonly attempts: Attempt[];
+  /** Names of the upstreams that were asked, in order; a ladder never asks one twice. */
+  readonly visited: readonly string[];
+  /** What retry wants of the attempt that is made next. */
+  nextAttempt: { readonly backoffMs: number; readonly freshConnection: boolean } = FIRST_ATTEMPT;
+  /** Monotonic instant; Infinity when nothing bounds this exchange. */
+  deadlineAt = Number.POSITIVE_INFINITY;
+
+  constructor(init: ExchangeInit, parent?: Exchange) {
+    this.id = init.id;
+    this.traceId = init.traceId;
+    this.agentId = init.agentId;
+    this.route = init.route;
+    this.upstream = init.upstream;
+    this.request = init.request;
+    this.body = init.body;
+    this.startedAt = init.startedAt;
+    this.cancellation = init.cancellation;
+    this.callerTimeoutMs = init.callerTimeoutMs;
+    this.clientRetries = init.clientRetries;
+    this.onInformational = init.onInformational;
+    this.attempts = parent ? parent.attempts : [];
+    this.visited = parent ? [...parent.visited, init.upstream.name] : [init.upstream.name];
+  }
+
+  /** The same call made to another upstream: same id, body, trail and client; another request head. */
+  redirectedTo(upstream: UpstreamIdentity, request: RequestHead, body: RequestBody = this.body): Exchange {
+    return new Exchange({ ...this.#init(), upstream, request, body }, this);
+  }
+
+  #init(): ExchangeInit {
+    const { id, traceId, agentId, route, upstream, request, body, startedAt } = this;
+    const { cancellation, callerTimeoutMs, clientRetries, onInformational } = this;
+    return {
+      id,
+      traceId,
+      agentId,
+      route,
+      upstream,
+      request,
+      body,
+      startedAt,
+      cancellation,
+      callerTimeoutMs,
+      clientRetries,
+      onInformational,
+    };
+  }
+}
+
+export type AttemptPhase =
+  /** Waiting for a connection. */
+  | 'connecting'
+  /** The head is on its way out; the body follows. */
+  | 'sending'
+  /** All is sent; no final response head yet. */
+  | 'waiting'
+  /** The response head is here. */
+  | 'receiving'
+  | 'ended';
+
+/** One try. Belongs to one exchange and is never reused. */
+export class Attempt {
+  readonly exchange: Exchange;
+  /** From 1, over all upstreams of the exchange. */
+  readonly number: number;
+  readonly endpoint: Endpoint;
+  readonly startedAt: number;
+  readonly cancellation: Cancellation;
+  /** Backoff that was waited before this attempt, in milliseconds. */
+  readonly backoffMs: number;
+  /** Must not use a kept-alive connection: the attempt before failed on one. */
+  readonly freshConnection: boolean;
+
+  // Progress, written by the transport and read by the timers.
+  phase: AttemptPhase = 'connecting';
+  /** Monotonic instant of the last progress in either direction. */
+  lastActivityAt: number;
+  /** The client is not reading: the upstream cannot be blamed for silence. */
+  paused = false;
+
+  // The ending, for the trail.
+  status: number | undefined;
+  reason: Reason | undefined;
+  verdict: Verdict | undefined;
+  /** Time to the response head, or to the failure. */
+  durationMs: number | undefined;
+
+  #headers: HeaderList;
+
+  /** Numbers itself and joins the exchange's list. */
+  constructor(exchange: Exchange, endpoint: Endpoint, cancellation: Cancellation, now: number) {
+    this.exchange = exchange;
+    this.number = exchange.attempts.push(this);
+    this.endpoint = endpoint;
+    this.cancellation = cancellation;
+    this.startedAt = now;
+    this.lastActivityAt = now;
+    this.backoffMs = exchange.nextAttempt.backoffMs;
+    this.freshConnection = exchange.nextAttempt.freshConnection;
+    this.#headers = exchange.request.headers;
+  }
+
+  /** The request's headers for this attempt. */
+  get headers(): HeaderList {
+    return this.#headers;
+  }
+
+  /** Replaces the headers of this attempt only; the exchange keeps its own. */
+  replaceHeaders(headers: HeaderList): void {
+    this.#headers = headers;
+  }
+}

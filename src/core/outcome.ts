@@ -1,0 +1,96 @@
+/** How an exchange or an attempt ended, as a value: policies never throw and never catch. */
+import type { Duplex } from 'node:stream';
+import type { HeaderList } from './header-list.ts';
+import type { Reason } from './reasons.ts';
+import type { Verdict } from './verdict.ts';
+
+export interface ResponseHead {
+  readonly status: number;
+  readonly statusText: string;
+  readonly headers: HeaderList;
+}
+
+/** How a response body ended. */
+export interface Completion {
+  readonly end:
+    /** All of it was delivered. */
+    | 'complete'
+    /** The upstream broke it off. */
+    | 'upstream-aborted'
+    /** A timer of ours broke it off. */
+    | 'timed-out'
+    /** The client left. */
+    | 'client-aborted'
+    /** We did not want it: a retry, a race or a shutdown made it void. */
+    | 'discarded';
+  /** Set unless complete. */
+  readonly reason?: Reason;
+  /** Body bytes received from the upstream. */
+  readonly bytes: number;
+}
+
+/** Where a body goes. All calls are synchronous; `end` or `abort` comes exactly once, last. */
+export interface BodySink {
+  /** @returns false to ask for a pause until `ResponseBody.resume()` */
+  write(chunk: Uint8Array): boolean;
+  end(trailers: HeaderList): void;
+  /** What was written is not the whole body; it must not look as if it were. */
+  abort(completion: Completion): void;
+}
+
+/**
+ * A response body that is pushed into one sink, so that the hot path needs no stream objects.
+ * Exactly one of `pipe` and `discard` must be called.
+ */
+export interface ResponseBody {
+  /** Starts delivery; what arrived before is delivered synchronously. */
+  pipe(sink: BodySink): void;
+  /** Ends a pause that the sink asked for. */
+  resume(): void;
+  /** Releases an unwanted body; its connection is drained or closed. */
+  discard(): void;
+  /** Never rejects. */
+  readonly completion: Promise<Completion>;
+}
+
+export interface ResponseOutcome {
+  readonly kind: 'response';
+  readonly from: 'upstream' | 'fallback' | 'cache' | 'replay';
+  readonly head: ResponseHead;
+  readonly body: ResponseBody;
+  readonly verdict: Verdict;
+  /** Set when the upstream switched protocols (101): the connection, whose end is the body's completion. */
+  readonly tunnel?: Duplex;
+}
+
+/** It was tried and failed without a response. */
+export interface FailureOutcome {
+  readonly kind: 'failure';
+  readonly reason: Reason;
+  /** Whether the upstream may have seen the request; `no` makes a replay safe for every method. */
+  readonly requestSent: 'no' | 'maybe';
+  /** It failed on a kept-alive connection that the upstream closed at the same moment. */
+  readonly staleConnection: boolean;
+  readonly verdict: Verdict;
+  /** For people: what the network said. Holds no secrets. */
+  readonly detail: string;
+}
+
+/** It was refused here; nothing was sent. */
+export interface RejectionOutcome {
+  readonly kind: 'rejection';
+  readonly reason: Reason;
+  /** Name of the policy or stage that refused. */
+  readonly by: string;
+  readonly verdict: Verdict;
+  /** Milliseconds after which asking again can help. */
+  readonly retryAfterMs?: number;
+  readonly detail?: string;
+}
+
+export type Outcome = ResponseOutcome | FailureOutcome | RejectionOutcome;
+
+/** Releases an outcome that will not be used. */
+export function discard(outcome: Outcome): void {
+  if (outcome.kind === 'response') outcome.body.discard();
+}

@@ -1,0 +1,61 @@
+/** The one shape of every policy, and of the module that brings it. */
+import type { z } from 'zod';
+import type { Cancellation } from './cancellation.ts';
+import type { Clock } from './clock.ts';
+import type { Emit } from './events.ts';
+import type { Attempt, Exchange, UpstreamIdentity } from './exchange.ts';
+import type { Outcome } from './outcome.ts';
+import type { Random } from './random.ts';
+
+export type Scope = Exchange | Attempt;
+
+/** The rest of the pipeline. Never throws; settles soon after `cancellation`. */
+export type Next<S extends Scope> = (scope: S, cancellation: Cancellation) => Promise<Outcome>;
+
+/** What a policy shows of itself to operators: plain data, no secrets. */
+export type Snapshot = Readonly<Record<string, string | number | boolean | null | readonly string[]>>;
+
+/**
+ * One concern. Never throws; calls `next` synchronously before its first await where it can; discards every outcome
+ * that it does not return; leaves no timer or listener behind once the outcome's body has ended.
+ */
+export interface Policy<S extends Scope> {
+  readonly name: string;
+  run(scope: S, next: Next<S>, cancellation: Cancellation): Promise<Outcome>;
+  snapshot(): Snapshot;
+  dispose(): void;
+}
+
+/** Where an exchange can be sent instead. */
+export interface Recipient {
+  readonly identity: UpstreamIdentity;
+  send(exchange: Exchange, cancellation: Cancellation): Promise<Outcome>;
+}
+
+/** What a policy may use. */
+export interface PolicyDeps {
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly emit: Emit;
+  /** Name of the upstream it is built for. */
+  readonly upstream: string;
+  /** Another upstream, whole pipeline included; undefined when there is none of that name. */
+  readonly sendTo: (upstream: string) => Recipient | undefined;
+}
+
+/** A policy's file exports one of these; `policies/index.ts` lists them. */
+export interface PolicyModule<S extends Scope, Schema extends z.ZodType> {
+  /** Kebab-case, as in file names, metrics and logs. */
+  readonly name: string;
+  /** The same in camelCase: the YAML key under `policies`. */
+  readonly key: string;
+  /** Its options; the schema holds every default. */
+  readonly schema: Schema;
+  /** True when it works for every upstream unless switched off with `false`. */
+  readonly onByDefault: boolean;
+  /**
+   * @param previous the policy of the same upstream before a reload; its live state (windows, open circuits, budgets)
+   *   must carry over
+   */
+  build(options: z.output<Schema>, deps: PolicyDeps, previous: Policy<S> | undefined): Policy<S>;
+}

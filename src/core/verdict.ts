@@ -1,0 +1,71 @@
+/** What an outcome says about the upstream, and therefore what retries, breakers and ladders may do about it. */
+import type { Completion, Outcome } from './outcome.ts';
+
+export const VERDICT_CLASSES = [
+  /** An answer as wanted. */
+  'ok',
+  /** Network failures, timeouts and most 5xx: trying again may help. */
+  'transient',
+  /** Too many requests: trying again later may help; says nothing about health. */
+  'throttled',
+  /** Refused for load before any work was done: trying again later may help. */
+  'overloaded',
+  /** The request is at fault: trying again cannot help. */
+  'permanent',
+  /** Credit or quota is used up: needs a human or another credential. */
+  'quota',
+  /** The credential is not accepted: needs a human or another credential. */
+  'auth',
+  /** The client left, or another answer was chosen. */
+  'abandoned',
+  /** Refused by the sidecar itself. */
+  'refused',
+] as const;
+
+export type VerdictClass = (typeof VERDICT_CLASSES)[number];
+
+export interface Verdict {
+  readonly class: VerdictClass;
+  /** What it means for the health of the upstream. Neutral counts for nothing. */
+  readonly result: 'success' | 'failure' | 'neutral';
+  /** Milliseconds that the upstream asked us to wait before another try. */
+  readonly retryAfterMs?: number;
+}
+
+const RESULT_OF_CLASS: Readonly<Record<VerdictClass, Verdict['result']>> = {
+  ok: 'success',
+  transient: 'failure',
+  overloaded: 'failure',
+  throttled: 'neutral',
+  permanent: 'neutral',
+  quota: 'neutral',
+  auth: 'neutral',
+  abandoned: 'neutral',
+  refused: 'neutral',
+};
+
+const PLAIN = Object.fromEntries(
+  VERDICT_CLASSES.map((name) => [name, { class: name, result: RESULT_OF_CLASS[name] }]),
+) as Readonly<Record<VerdictClass, Verdict>>;
+
+/** The verdict of a class; the result follows from it. Shared objects: plain verdicts cost no allocation. */
+export function verdictOf(name: VerdictClass, retryAfterMs?: number): Verdict {
+  const plain = PLAIN[name];
+  return retryAfterMs === undefined ? plain : { ...plain, retryAfterMs };
+}
+
+/** The verdict once the body has ended too: an answer that broke off was none. */
+export function finalVerdict(outcome: Outcome, completion: Completion | undefined): Verdict {
+  if (!completion) return outcome.verdict;
+  switch (completion.end) {
+    case 'upstream-aborted':
+    case 'timed-out':
+      return PLAIN.transient;
+    case 'client-aborted':
+      // A failing status is the upstream's own, whoever left first.
+      return outcome.verdict.result === 'failure' ? outcome.verdict : PLAIN.abandoned;
+    case 'complete':
+    case 'discarded':
+      return outcome.verdict;
+  }
+}

@@ -1,0 +1,28 @@
+/** How long an upstream asks us to wait, in every form that upstreams use. */
+import { headerValue } from '../core/header-list.ts';
+import type { HeaderList } from '../core/header-list.ts';
+
+/** A date that cannot be meant: more than a year of waiting is a clock or unit mistake. */
+const MAX_DELAY_MS = 366 * 24 * 3_600_000;
+
+const DELAY_SECONDS = /^\d{1,10}(\.\d+)?$/;
+
+/** Retry-After (RFC 9110 §10.2.3): seconds or an HTTP date. Undefined when absent or malformed. */
+export function parseRetryAfter(text: string | undefined, wallTime: () => Date): number | undefined {
+  if (text === undefined) return undefined;
+  const trimmed = text.trim();
+  if (DELAY_SECONDS.test(trimmed)) return sane(Number(trimmed) * 1_000);
+  // Date.parse takes almost anything; an HTTP date begins with the name of a day.
+  if (!/^(Mon|Tue|Wed|Thu|Fri|Sat|Sun)/.test(trimmed)) return undefined;
+  const at = Date.parse(trimmed);
+  return Number.isNaN(at) ? undefined : sane(Math.max(0, at - wallTime().getTime()));
+}
+
+/** `retry-after-ms` where it is given, for it is finer; else `Retry-After`. */
+export function retryAfterMs(headers: HeaderList, wallTime: () => Date): number | undefined {
+  const ms = headerValue(headers, 'retry-after-ms')?.trim();
+  if (ms !== undefined && /^\d{1,12}(\.\d+)?$/.test(ms)) return sane(Number(ms));
+  return parseRetryAfter(headerValue(headers, 'retry-after'), wallTime);
+}
+
+const sane = (ms: number): number | undefined => (ms <= MAX_DELAY_MS ? ms : undefined);

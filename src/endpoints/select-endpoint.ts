@@ -1,0 +1,53 @@
+/**
+ * Where an exchange becomes an attempt: picks an endpoint, numbers the try, judges how it ended. It stands between
+ * the exchange policies (one pipeline per upstream) and the attempt policies (one chain per endpoint).
+ */
+import type { Cancellation } from '../core/cancellation.ts';
+import { Cancellation as ChildCancellation } from '../core/cancellation.ts';
+import type { Clock } from '../core/clock.ts';
+import type { Emit } from '../core/events.ts';
+import { Attempt } from '../core/exchange.ts';
+import type { Exchange } from '../core/exchange.ts';
+import type { FailureOutcome, Outcome, ResponseOutcome } from '../core/outcome.ts';
+import type { Next } from '../core/policy.ts';
+import { verdictOf } from '../core/verdict.ts';
+import type { Verdict } from '../core/verdict.ts';
+import type { EndpointSet } from './endpoint-set.ts';
+
+declare module '../core/events.ts' {
+  interface EventMap {
+    /** An attempt has an outcome: a response head, or a failure. Its body may still be on its way. */
+    'attempt-ended': { readonly attempt: Attempt; readonly upstream: string };
+  }
+}
+
+/** Judges what an attempt brought. */
+export type Classify = (outcome: ResponseOutcome | FailureOutcome) => Verdict;
+
+export function selectEndpoint(
+  endpoints: EndpointSet,
+  classify: Classify,
+  deps: { clock: Clock; emit: Emit; upstream: string },
+): Next<Exchange> {
+  const { clock, emit, upstream } = deps;
+  return async (exchange: Exchange, cancellation: Cancellation): Promise<Outcome> => {
+    const chosen = endpoints.pick(exchange);
+    if (!chosen)
+      return {
+        kind: 'rejection',
+        reason: 'no_endpoint',
+        by: 'select-endpoint',
+        verdict: verdictOf('refused'),
+      };
+    const attempt = new Attempt(exchange, chosen.endpoint, new ChildCancellation(cancellation), clock.now());
+    const outcome = await chosen.send(attempt, attempt.cancellation);
+    attempt.durationMs = clock.now() - attempt.startedAt;
+    if (outcome.kind === 'rejection') return outcome;
+    const verdict = classify(outcome);
+    attempt.verdict = verdict;
+    if (outcome.kind === 'response') attempt.status = outcome.head.status;
+    else attempt.reason = outcome.reason;
+    emit('attempt-ended', { attempt, upstream });
+    return verdict === outcome.verdict ? outcome : { ...outcome, verdict };
+  };
+}

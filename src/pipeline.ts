@@ -1,0 +1,35 @@
+/** THE order in which policies stand around a call, outermost first, and why each stands where it does. */
+import type { z } from 'zod';
+import type { Cancellation } from './core/cancellation.ts';
+import type { Attempt, Exchange } from './core/exchange.ts';
+import type { Next, Policy, PolicyModule, Scope } from './core/policy.ts';
+import { attemptTimeout, circuitBreaker, credentials, deadline, fallback, retry } from './policies/index.ts';
+
+/** Around the whole exchange; built once per upstream. */
+export const EXCHANGE_POLICIES = [
+  fallback, //        outermost: can answer for any ending below, refusals included
+  deadline, //        bounds queueing, backoff and all attempts; the ladder above may still answer when it passed
+  retry, //           sees every ending below; spends the retry budget
+  circuitBreaker, //  inside retry, so that every try counts; before selection, so that refusal is free and ends retrying
+] as const satisfies readonly AnyModule<Exchange>[];
+
+// Between the two lists an endpoint is selected, and the exchange becomes an attempt.
+
+/** Around each attempt; built once per endpoint. */
+export const ATTEMPT_POLICIES = [
+  attemptTimeout, //  each attempt has its own clock: connect, first byte, idle
+  credentials, //     the key belongs to the attempt; nothing above may see it
+] as const satisfies readonly AnyModule<Attempt>[];
+
+/** A module whatever its options are. */
+export type AnyModule<S extends Scope> = Omit<PolicyModule<S, z.ZodType>, 'build'> & {
+  build(options: never, ...rest: never[]): Policy<S>;
+};
+
+/** Wraps `innermost` in the policies; the first of the list becomes the outermost. */
+export function compose<S extends Scope>(policies: readonly Policy<S>[], innermost: Next<S>): Next<S> {
+  return policies.reduceRight<Next<S>>(
+    (next, policy) => (scope: S, cancellation: Cancellation) => policy.run(scope, next, cancellation),
+    innermost,
+  );
+}

@@ -1,0 +1,193 @@
+/**
+ * Bounds each phase of one attempt: connecting, waiting for the answer's head, and every silence after it. Each attempt
+ * has its own clock. It stands close to the transport so that everything above sees a timeout as a failure like others.
+ */
+import { z } from 'zod';
+import type { Cancellation, CancelReason } from '../core/cancellation.ts';
+import type { Clock, TimerHandle } from '../core/clock.ts';
+import type { Attempt } from '../core/exchange.ts';
+import type { Outcome } from '../core/outcome.ts';
+import type { Next, Policy, PolicyDeps, PolicyModule, Snapshot } from '../core/policy.ts';
+import { positiveDuration } from '../schema/scalars.ts';
+
+declare module '../core/events.ts' {
+  interface EventMap {
+    /** A timer of one attempt fired; the attempt is cancelled at the upstream. */
+    'attempt-timed-out': {
+      readonly attempt: Attempt;
+      readonly upstream: string;
+      readonly reason: CancelReason;
+      readonly afterMs: number;
+    };
+  }
+}
+
+const bound = (text: string, fallback: string) =>
+  z
+    .union([z.literal(false), positiveDuration])
+    .prefault(fallback)
+    .describe(`${text} \`false\`: no bound.`);
+
+export const attemptTimeoutSchema = z
+  .strictObject({
+    connect: bound('Longest time to get a connection: name, TCP and TLS.', '5s'),
+    firstByte: bound(
+      'Longest time from the request being sent to the final response head. Interim (1xx) answers do not extend it.',
+      '60s',
+    ),
+    idle: bound(
+      'Longest silence while a body is on its way, in either direction. Time in which the client does not read is not counted.',
+      '120s',
+    ),
+  })
+  .describe('Timers of one attempt. Each attempt starts with fresh ones.');
+
+export type AttemptTimeoutOptions = z.output<typeof attemptTimeoutSchema>;
+
+/** A timer that fires this late says that the process stood still, not the upstream. */
+const FROZEN_MS = 250;
+/** Time to read what arrived during a standstill before silence is believed. */
+const GRACE_MS = 50;
+
+class AttemptTimeout implements Policy<Attempt> {
+  readonly name = 'attempt-timeout';
+  readonly #options: AttemptTimeoutOptions;
+  readonly #deps: PolicyDeps;
+
+  constructor(options: AttemptTimeoutOptions, deps: PolicyDeps) {
+    this.#options = options;
+    this.#deps = deps;
+  }
+
+  async run(attempt: Attempt, next: Next<Attempt>, cancellation: Cancellation): Promise<Outcome> {
+    const pending = next(attempt, cancellation);
+    const watch = new Watch(attempt, this.#options, this.#deps);
+    watch.start();
+    const outcome = await pending;
+    if (outcome.kind !== 'response' || outcome.tunnel) watch.stop();
+    else {
+      watch.start();
+      void outcome.body.completion.then(() => watch.stop());
+    }
+    return outcome;
+  }
+
+  snapshot(): Snapshot {
+    const { connect, firstByte, idle } = this.#options;
+    return { connectMs: connect, firstByteMs: firstByte, idleMs: idle };
+  }
+
+  dispose(): void {
+    // Timers belong to attempts and end with them.
+  }
+}
+
+/** One timer per attempt, whatever the phase: progress is a timestamp to compare, never a timer to re-arm. */
+class Watch {
+  readonly #attempt: Attempt;
+  readonly #options: AttemptTimeoutOptions;
+  readonly #clock: Clock;
+  readonly #deps: PolicyDeps;
+  #timer: TimerHandle | undefined;
+  #dueAt = Number.POSITIVE_INFINITY;
+  #stopped = false;
+
+  constructor(attempt: Attempt, options: AttemptTimeoutOptions, deps: PolicyDeps) {
+    this.#attempt = attempt;
+    this.#options = options;
+    this.#clock = deps.clock;
+    this.#deps = deps;
+  }
+
+  /** Arms the timer, or moves it nearer when the phase has a nearer bound. */
+  start(): void {
+    if (this.#stopped) return;
+    const dueAt = Math.min(this.#bound().dueAt, this.#soonest());
+    if (dueAt < this.#dueAt) this.#arm(dueAt);
+  }
+
+  stop(): void {
+    this.#stopped = true;
+    if (this.#timer) this.#clock.clearTimer(this.#timer);
+    this.#timer = undefined;
+  }
+
+  #arm(dueAt: number): void {
+    if (this.#timer) this.#clock.clearTimer(this.#timer);
+    this.#dueAt = dueAt;
+    this.#timer = undefined;
+    if (dueAt === Number.POSITIVE_INFINITY) return;
+    this.#timer = this.#clock.setTimer(Math.max(0, dueAt - this.#clock.now()), () => this.#check());
+  }
+
+  readonly #check = (): void => {
+    this.#timer = undefined;
+    if (this.#stopped || this.#attempt.phase === 'ended') return;
+    const now = this.#clock.now();
+    const { dueAt, reason } = this.#bound();
+    // Timers may fire a fraction of a millisecond early.
+    if (dueAt - now > 1) this.#arm(Math.min(dueAt, this.#soonest()));
+    else if (now - this.#dueAt > FROZEN_MS) this.#arm(now + GRACE_MS);
+    else this.#expire(reason, now);
+  };
+
+  #expire(reason: CancelReason, now: number): void {
+    const attempt = this.#attempt;
+    this.stop();
+    this.#deps.emit('attempt-timed-out', {
+      attempt,
+      upstream: this.#deps.upstream,
+      reason,
+      afterMs: now - attempt.startedAt,
+    });
+    attempt.cancellation.cancel(reason);
+  }
+
+  /** The bound of the phase the attempt is in. */
+  #bound(): { readonly dueAt: number; readonly reason: CancelReason } {
+    const attempt = this.#attempt;
+    const { connect, firstByte, idle } = this.#options;
+    switch (attempt.phase) {
+      case 'connecting':
+        return { dueAt: after(attempt.startedAt, connect), reason: 'connect-timeout' };
+      case 'waiting':
+        return { dueAt: after(attempt.lastActivityAt, firstByte), reason: 'first-byte-timeout' };
+      case 'sending':
+        // The upstream cannot be blamed for a client that does not send, nor below for one that does not read.
+        return {
+          dueAt: after(
+            attempt.exchange.body.waitingForClient ? this.#clock.now() : attempt.lastActivityAt,
+            idle,
+          ),
+          reason: 'write-timeout',
+        };
+      case 'receiving':
+        return {
+          dueAt: after(attempt.paused ? this.#clock.now() : attempt.lastActivityAt, idle),
+          reason: 'idle-timeout',
+        };
+      case 'ended':
+        return { dueAt: Number.POSITIVE_INFINITY, reason: 'idle-timeout' };
+    }
+  }
+
+  /** Until the head is here, phases change unseen: look again when the shortest of their bounds could be over. */
+  #soonest(): number {
+    const { phase } = this.#attempt;
+    if (phase === 'receiving' || phase === 'ended') return Number.POSITIVE_INFINITY;
+    const { connect, firstByte, idle } = this.#options;
+    const now = this.#clock.now();
+    return Math.min(after(now, connect), after(now, firstByte), after(now, idle));
+  }
+}
+
+const after = (instant: number, ms: number | false): number =>
+  ms === false ? Number.POSITIVE_INFINITY : instant + ms;
+
+export const attemptTimeout: PolicyModule<Attempt, typeof attemptTimeoutSchema> = {
+  name: 'attempt-timeout',
+  key: 'attemptTimeout',
+  schema: attemptTimeoutSchema,
+  onByDefault: true,
+  build: (options, deps) => new AttemptTimeout(options, deps),
+};

@@ -1,0 +1,172 @@
+/**
+ * Refuses at once while the upstream is known to be failing, and finds out by single probes when it is back. It stands
+ * inside retry, so that every try counts and a refusal ends retrying, and before endpoint selection, so that refusing
+ * costs nothing.
+ */
+import { ConsecutiveBreaker } from 'cockatiel';
+import type { IBreaker } from 'cockatiel';
+import { z } from 'zod';
+import { Circuit } from '../algorithms/circuit.ts';
+import type { CircuitOptions, CircuitOverride, CircuitStateName, Permit } from '../algorithms/circuit.ts';
+import { openTimes } from '../algorithms/open-times.ts';
+import { RatioRule } from '../algorithms/trip-rules.ts';
+import type { Cancellation } from '../core/cancellation.ts';
+import type { Exchange } from '../core/exchange.ts';
+import type { Outcome, RejectionOutcome, ResponseOutcome } from '../core/outcome.ts';
+import type { Next, Policy, PolicyDeps, PolicyModule, Snapshot } from '../core/policy.ts';
+import { finalVerdict, verdictOf } from '../core/verdict.ts';
+import { positiveCount, positiveDuration, ratio } from '../schema/scalars.ts';
+
+declare module '../core/events.ts' {
+  interface EventMap {
+    'breaker-changed': {
+      readonly upstream: string;
+      readonly from: CircuitStateName;
+      readonly to: CircuitStateName;
+      /** Milliseconds it stays open; 0 unless it opened. */
+      readonly openForMs: number;
+    };
+    'breaker-refused': { readonly exchange: Exchange; readonly upstream: string };
+  }
+}
+
+const threshold = (text: string) =>
+  z.union([z.literal(false), ratio.gt(0)]).describe(`${text} \`false\`: not a reason to open.`);
+
+export const circuitBreakerSchema = z
+  .strictObject({
+    consecutiveFailures: z
+      .union([z.literal(false), positiveCount])
+      .default(5)
+      .describe('Failures in a row that open the circuit. `false`: not a reason to open.'),
+    failureRatio: threshold('Share of failures over the window that opens the circuit.').default(0.5),
+    slowCallRatio: threshold('Share of slow calls over the window that opens the circuit.').default(false),
+    slowCall: positiveDuration
+      .prefault('10s')
+      .describe('A call is slow when its response head takes longer.'),
+    minimumCalls: positiveCount.default(5).describe('Calls in the window below which no share counts.'),
+    window: positiveDuration
+      .prefault('60s')
+      .describe('Length of the window, in true time: quiet minutes age out.'),
+    degradedShare: ratio
+      .gt(0)
+      .default(0.5)
+      .describe('Share of a threshold at which the state is `degraded`: still flowing, but visible.'),
+    openFor: positiveDuration
+      .prefault('15s')
+      .describe('Time open after the first opening; it grows by as much with each further one in a row.'),
+    maxOpenFor: positiveDuration.prefault('5m').describe('No opening lasts longer.'),
+    probes: positiveCount
+      .default(1)
+      .describe('Calls let through when the time is over; as many successes close the circuit.'),
+    probeTimeout: positiveDuration
+      .prefault('10s')
+      .describe(
+        'After this long a probe that is still receiving counts as a success, and one without a response frees its place.',
+      ),
+  })
+  .describe('Refuses calls at once while the upstream is failing.');
+
+export type CircuitBreakerOptions = z.output<typeof circuitBreakerSchema>;
+
+export class CircuitBreaker implements Policy<Exchange> {
+  readonly name = 'circuit-breaker';
+  readonly #options: CircuitBreakerOptions;
+  readonly #deps: PolicyDeps;
+  readonly #ratios: RatioRule;
+  readonly #circuit: Circuit;
+
+  constructor(options: CircuitBreakerOptions, deps: PolicyDeps, previous: Policy<Exchange> | undefined) {
+    this.#options = options;
+    this.#deps = deps;
+    this.#ratios = ratioRuleOf(options, () => deps.clock.now());
+    const circuitOptions = this.#circuitOptions();
+    if (previous instanceof CircuitBreaker) {
+      this.#circuit = previous.#circuit;
+      this.#circuit.reconfigure(circuitOptions);
+    } else this.#circuit = new Circuit(circuitOptions);
+  }
+
+  async run(exchange: Exchange, next: Next<Exchange>, cancellation: Cancellation): Promise<Outcome> {
+    const permit = this.#circuit.admit();
+    if ('retryAfterMs' in permit) return this.#refuse(exchange, permit.retryAfterMs);
+    const startedAt = this.#deps.clock.now();
+    const outcome = await next(exchange, cancellation);
+    const { slowCallRatio, slowCall } = this.#options;
+    const slow = slowCallRatio !== false && this.#deps.clock.now() - startedAt >= slowCall;
+    if (outcome.kind === 'response') this.#settleResponse(permit, outcome, slow);
+    else this.#circuit.settle(permit, outcome.verdict.result, slow);
+    return outcome;
+  }
+
+  /** An operator's decision; see {@link CircuitOverride}. */
+  setOverride(override: CircuitOverride): void {
+    this.#circuit.setOverride(override);
+  }
+
+  get state(): CircuitStateName {
+    return this.#circuit.state;
+  }
+
+  snapshot(): Snapshot {
+    const { state, override, openings, openForMs } = this.#circuit;
+    return { state, override, openings, openForMs: Math.round(openForMs), ...this.#ratios.counts() };
+  }
+
+  dispose(): void {
+    // The circuit holds no timers.
+  }
+
+  /** A good head promises a good answer, but only its whole body is one. */
+  #settleResponse(permit: Permit, outcome: ResponseOutcome, slow: boolean): void {
+    if (outcome.verdict.result !== 'success' || outcome.tunnel) {
+      this.#circuit.settle(permit, outcome.verdict.result, slow);
+      return;
+    }
+    permit.promising = true;
+    void outcome.body.completion.then((completion) => {
+      this.#circuit.settle(permit, finalVerdict(outcome, completion).result, slow);
+    });
+  }
+
+  #refuse(exchange: Exchange, retryAfterMs: number): RejectionOutcome {
+    this.#deps.emit('breaker-refused', { exchange, upstream: this.#deps.upstream });
+    return {
+      kind: 'rejection',
+      reason: 'circuit_open',
+      by: this.name,
+      verdict: verdictOf('refused'),
+      retryAfterMs,
+    };
+  }
+
+  #circuitOptions(): CircuitOptions {
+    const { consecutiveFailures, openFor, maxOpenFor, probes, probeTimeout } = this.#options;
+    const { clock, random, emit, upstream } = this.#deps;
+    const rules: IBreaker[] = [this.#ratios];
+    if (consecutiveFailures !== false) rules.push(new ConsecutiveBreaker(consecutiveFailures));
+    return {
+      rules,
+      openFor: openTimes({ stepMs: openFor, maxMs: maxOpenFor }, random),
+      probes,
+      probeTimeoutMs: probeTimeout,
+      isDegraded: () => this.#ratios.degraded,
+      now: () => clock.now(),
+      onChange: (from, to) =>
+        emit('breaker-changed', { upstream, from, to, openForMs: this.#circuit.openForMs }),
+    };
+  }
+}
+
+function ratioRuleOf(options: CircuitBreakerOptions, now: () => number): RatioRule {
+  const { failureRatio, slowCallRatio, minimumCalls, window, degradedShare } = options;
+  return new RatioRule({ failureRatio, slowCallRatio, minimumCalls, windowMs: window, degradedShare }, now);
+}
+
+export const circuitBreaker: PolicyModule<Exchange, typeof circuitBreakerSchema> = {
+  name: 'circuit-breaker',
+  key: 'circuitBreaker',
+  schema: circuitBreakerSchema,
+  onByDefault: true,
+  build: (options, deps, previous) => new CircuitBreaker(options, deps, previous),
+};

@@ -1,0 +1,122 @@
+/**
+ * One instant by which the whole exchange must have its answer: queueing, backoff and all attempts included. It stands
+ * outside everything but the fallback ladder, which may still answer when the time is up.
+ */
+import { z } from 'zod';
+import { Cancellation } from '../core/cancellation.ts';
+import type { Exchange } from '../core/exchange.ts';
+import type { FailureOutcome, Outcome, RejectionOutcome } from '../core/outcome.ts';
+import type { Next, Policy, PolicyDeps, PolicyModule, Snapshot } from '../core/policy.ts';
+import { verdictOf } from '../core/verdict.ts';
+import { positiveDuration } from '../schema/scalars.ts';
+
+declare module '../core/events.ts' {
+  interface EventMap {
+    /** The total time of an exchange was used up. */
+    'deadline-exceeded': { readonly exchange: Exchange; readonly upstream: string; readonly afterMs: number };
+  }
+}
+
+export const deadlineSchema = z
+  .strictObject({
+    after: z
+      .union([z.literal(false), positiveDuration])
+      .prefault('10m')
+      .describe('Total time for an exchange. `false`: only the caller’s own bound counts.'),
+    callerHint: z
+      .boolean()
+      .default(true)
+      .describe(
+        'Take a smaller bound from the caller: X-Request-Timeout-Ms, X-Stainless-Timeout, X-Server-Timeout, grpc-timeout, X-Envoy-Upstream-Rq-Timeout-Ms.',
+      ),
+  })
+  .describe(
+    'Total bound over queueing, backoff and all attempts. A stream that has begun is not bound by it.',
+  );
+
+export type DeadlineOptions = z.output<typeof deadlineSchema>;
+
+class Deadline implements Policy<Exchange> {
+  readonly name = 'deadline';
+  readonly #options: DeadlineOptions;
+  readonly #deps: PolicyDeps;
+
+  constructor(options: DeadlineOptions, deps: PolicyDeps) {
+    this.#options = options;
+    this.#deps = deps;
+  }
+
+  async run(exchange: Exchange, next: Next<Exchange>, cancellation: Cancellation): Promise<Outcome> {
+    const { clock } = this.#deps;
+    const now = clock.now();
+    const deadlineAt = this.#deadlineAt(exchange, now);
+    if (deadlineAt === Number.POSITIVE_INFINITY) return next(exchange, cancellation);
+    exchange.deadlineAt = deadlineAt;
+    if (deadlineAt <= now) return this.#tooLate(exchange, now);
+    const bounded = new Cancellation(cancellation);
+    const timer = clock.setTimer(deadlineAt - now, () => {
+      this.#emit(exchange, clock.now());
+      bounded.cancel('deadline');
+    });
+    const outcome = await next(exchange, bounded);
+    return this.#settle(exchange, outcome, { bounded, stop: () => clock.clearTimer(timer) });
+  }
+
+  snapshot(): Snapshot {
+    return { afterMs: this.#options.after, callerHint: this.#options.callerHint };
+  }
+
+  dispose(): void {
+    // Timers belong to exchanges and end with them.
+  }
+
+  #deadlineAt(exchange: Exchange, now: number): number {
+    const { after, callerHint } = this.#options;
+    const own = after === false ? Number.POSITIVE_INFINITY : now + after;
+    // The caller counts from when it sent the request, whichever upstream is asked in the end.
+    const hint = callerHint
+      ? exchange.startedAt + (exchange.callerTimeoutMs ?? Number.POSITIVE_INFINITY)
+      : own;
+    return Math.min(own, hint);
+  }
+
+  #settle(exchange: Exchange, outcome: Outcome, bound: { bounded: Cancellation; stop: () => void }): Outcome {
+    if (outcome.kind !== 'response') {
+      bound.stop();
+      return bound.bounded.reason === 'deadline' ? exceeded(outcome) : outcome;
+    }
+    if (outcome.tunnel || exchange.upstream.dialect.isStream(outcome.head)) bound.stop();
+    else void outcome.body.completion.then(bound.stop);
+    return outcome;
+  }
+
+  #tooLate(exchange: Exchange, now: number): RejectionOutcome {
+    this.#emit(exchange, now);
+    return { kind: 'rejection', reason: 'deadline_exceeded', by: this.name, verdict: verdictOf('refused') };
+  }
+
+  #emit(exchange: Exchange, now: number): void {
+    const { emit, upstream } = this.#deps;
+    emit('deadline-exceeded', { exchange, upstream, afterMs: now - exchange.startedAt });
+  }
+}
+
+/** Whatever was under way when the time was up: that is why it ended. */
+function exceeded(outcome: FailureOutcome | RejectionOutcome): FailureOutcome {
+  return {
+    kind: 'failure',
+    reason: 'deadline_exceeded',
+    requestSent: outcome.kind === 'failure' ? outcome.requestSent : 'maybe',
+    staleConnection: false,
+    verdict: verdictOf('transient'),
+    detail: outcome.reason === 'deadline_exceeded' ? '' : `last: ${outcome.reason}`,
+  };
+}
+
+export const deadline: PolicyModule<Exchange, typeof deadlineSchema> = {
+  name: 'deadline',
+  key: 'deadline',
+  schema: deadlineSchema,
+  onByDefault: true,
+  build: (options, deps) => new Deadline(options, deps),
+};

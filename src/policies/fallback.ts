@@ -1,0 +1,311 @@
+/**
+ * A ladder of other answers for when the upstream has none: another upstream, then a static one. It stands outside
+ * everything, so that it can answer for any ending below, refusals and exhausted time included.
+ */
+import { readFileSync } from 'node:fs';
+import { z } from 'zod';
+import { rewriteBody, rewriteRequest, withoutCredentialParameters } from '../algorithms/rewrite-request.ts';
+import type { RequestRewrite } from '../algorithms/rewrite-request.ts';
+import { BytesBody } from '../core/bytes-body.ts';
+import { Cancellation } from '../core/cancellation.ts';
+import { CREDENTIAL_HEADERS } from '../core/credential-headers.ts';
+import { sleep } from '../core/clock.ts';
+import type { Exchange } from '../core/exchange.ts';
+import { withoutHeaders } from '../core/header-list.ts';
+import { discard } from '../core/outcome.ts';
+import type { Outcome, ResponseHead } from '../core/outcome.ts';
+import type { Next, Policy, PolicyDeps, PolicyModule, Snapshot } from '../core/policy.ts';
+import { REASONS } from '../core/reasons.ts';
+import type { Reason } from '../core/reasons.ts';
+import { verdictOf } from '../core/verdict.ts';
+import { headerName, headerValue, positiveDuration } from '../schema/scalars.ts';
+import { statusMatcher, statusRange } from '../schema/status.ts';
+
+export type FallbackTrigger = Reason | 'status' | 'slow';
+
+declare module '../core/events.ts' {
+  interface EventMap {
+    /** A step of the ladder was taken. */
+    'fallback-taken': {
+      readonly exchange: Exchange;
+      readonly upstream: string;
+      /** `static`, or the name of the upstream that was asked. */
+      readonly step: string;
+      readonly trigger: FallbackTrigger;
+      readonly answered: boolean;
+    };
+  }
+}
+
+const triggerSchema = z
+  .strictObject({
+    classes: z
+      .array(z.enum(['transient', 'throttled', 'overloaded', 'permanent', 'quota', 'auth', 'refused']))
+      .default(['transient', 'throttled', 'overloaded', 'quota', 'auth', 'refused'])
+      .describe('Classes of outcomes that lead to the ladder.'),
+    statuses: z.array(statusRange).default([]).describe('Response statuses that do so whatever their class.'),
+    reasons: z
+      .array(z.enum(Object.keys(REASONS) as [Reason, ...Reason[]]))
+      .default([])
+      .describe('Failure and refusal reasons that do so whatever their class.'),
+  })
+  .prefault({})
+  .describe('What leads to the ladder, and from one step to the next.');
+
+const rewriteSchema = z
+  .strictObject({
+    path: z
+      .array(z.strictObject({ from: z.string().startsWith('/'), to: z.string().startsWith('/') }))
+      .default([])
+      .describe('Replaces the start of the path.'),
+    setHeaders: z.record(headerName, headerValue).default({}).describe('Fields to set.'),
+    removeHeaders: z.array(headerName).default([]).describe('Fields to remove.'),
+    body: z
+      .record(z.string(), z.json())
+      .default({})
+      .describe('Top-level fields to set in a JSON body, such as model; null removes one.'),
+  })
+  .prefault({})
+  .describe('Changes to the request for this step.');
+
+const upstreamStep = z.strictObject({
+  upstream: z.string().min(1).describe('Another upstream: its own policies, endpoints and credentials.'),
+  rewrite: rewriteSchema,
+  forwardCredentials: z
+    .boolean()
+    .default(false)
+    .describe('Send the client’s own credentials there, too. Only for upstreams of the same owner.'),
+});
+
+const staticStep = z.strictObject({
+  static: z
+    .strictObject({
+      status: z.number().int().min(200).max(599).default(200).describe('Status of the answer.'),
+      headers: z.record(headerName, headerValue).default({}).describe('Its header fields.'),
+      body: z.string().optional().describe('Its body as text.'),
+      json: z.json().optional().describe('Its body as a JSON value.'),
+      file: z.string().optional().describe('A file with its body, read when the configuration is loaded.'),
+    })
+    .refine(
+      (answer) => [answer.body, answer.json, answer.file].filter((part) => part !== undefined).length <= 1,
+      {
+        error: 'expected at most one of body, json and file',
+      },
+    ),
+});
+
+const ladderSchema = z.strictObject({
+  after: positiveDuration
+    .optional()
+    .describe('Take the ladder when the upstream has not begun to answer by then.'),
+  on: triggerSchema,
+  steps: z
+    .array(z.union([upstreamStep, staticStep]))
+    .min(1)
+    .describe('Steps in order; the first that answers wins.'),
+});
+
+export const fallbackSchema = z
+  .union([z.array(z.union([upstreamStep, staticStep])).min(1), ladderSchema])
+  .describe('What to answer when the upstream cannot: a list of steps, or `after`, `on` and `steps`.');
+
+export type FallbackOptions = z.output<typeof fallbackSchema>;
+type Ladder = z.output<typeof ladderSchema>;
+
+const ladderOf = (options: FallbackOptions): Ladder =>
+  Array.isArray(options) ? { steps: options, on: triggerSchema.parse({}) } : options;
+
+/** Names of the upstreams that a ladder may ask, in order. */
+export const fallbackTargets = (options: FallbackOptions): string[] =>
+  ladderOf(options).steps.flatMap((step) => ('upstream' in step ? [step.upstream] : []));
+
+/** One rung, ready to be taken. */
+interface Step {
+  readonly name: string;
+  /** Undefined when this step cannot serve this exchange. */
+  take(exchange: Exchange, cancellation: Cancellation): Promise<Outcome | undefined>;
+}
+
+class Fallback implements Policy<Exchange> {
+  readonly name = 'fallback';
+  readonly #ladder: Ladder;
+  readonly #steps: readonly Step[];
+  readonly #deps: PolicyDeps;
+  readonly #triggerStatus: (status: number) => boolean;
+
+  constructor(options: FallbackOptions, deps: PolicyDeps) {
+    this.#ladder = ladderOf(options);
+    this.#deps = deps;
+    this.#triggerStatus = statusMatcher(this.#ladder.on.statuses);
+    this.#steps = this.#ladder.steps.map((step) =>
+      'upstream' in step ? new UpstreamStep(step, deps) : new StaticStep(step),
+    );
+  }
+
+  async run(exchange: Exchange, next: Next<Exchange>, cancellation: Cancellation): Promise<Outcome> {
+    const first = await this.#first(exchange, next, cancellation);
+    if (first === 'slow') return this.#climb(exchange, cancellation, { trigger: 'slow', worst: undefined });
+    const trigger = this.#triggerOf(first);
+    if (trigger === undefined || cancellation.cancelled) return first;
+    return this.#climb(exchange, cancellation, { trigger, worst: first });
+  }
+
+  snapshot(): Snapshot {
+    return { afterMs: this.#ladder.after ?? null, steps: this.#steps.map(({ name }) => name) };
+  }
+
+  dispose(): void {
+    // Nothing is held.
+  }
+
+  /** The upstream's own outcome, or `slow` when it has not begun in time; it is given up then. */
+  async #first(
+    exchange: Exchange,
+    next: Next<Exchange>,
+    cancellation: Cancellation,
+  ): Promise<Outcome | 'slow'> {
+    const { after } = this.#ladder;
+    if (after === undefined) return next(exchange, cancellation);
+    const primary = new Cancellation(cancellation);
+    const timer = new Cancellation(cancellation);
+    const pending = next(exchange, primary);
+    const winner = await Promise.race([pending, sleep(this.#deps.clock, after, timer)]);
+    timer.cancel('superseded');
+    if (typeof winner !== 'string') return winner;
+    // Cancelled from outside: the pipeline below settles soon by itself.
+    if (winner === 'cancelled') return pending;
+    primary.cancel('superseded');
+    discard(await pending);
+    return 'slow';
+  }
+
+  /** @param start.worst what to answer when no step can: the upstream's own ending, kept until then */
+  async #climb(
+    exchange: Exchange,
+    cancellation: Cancellation,
+    start: { trigger: FallbackTrigger; worst: Outcome | undefined },
+  ): Promise<Outcome> {
+    let { worst, trigger } = start;
+    for (const step of this.#steps) {
+      const outcome = await step.take(exchange, cancellation);
+      if (!outcome) continue;
+      const failed = this.#triggerOf(outcome);
+      const { upstream, emit } = this.#deps;
+      emit('fallback-taken', {
+        exchange,
+        upstream,
+        step: step.name,
+        trigger,
+        answered: failed === undefined,
+      });
+      if (failed === undefined || cancellation.cancelled) {
+        if (worst) discard(worst);
+        return outcome;
+      }
+      trigger = failed;
+      if (worst) discard(outcome);
+      else worst = outcome;
+    }
+    return (
+      worst ?? { kind: 'rejection', reason: 'no_endpoint', by: this.name, verdict: verdictOf('refused') }
+    );
+  }
+
+  /** Undefined: this outcome is an answer. */
+  #triggerOf(outcome: Outcome): FallbackTrigger | undefined {
+    if (outcome.verdict.class === 'abandoned') return undefined;
+    const { classes, reasons } = this.#ladder.on;
+    const listed = (classes as readonly string[]).includes(outcome.verdict.class);
+    if (outcome.kind === 'response')
+      return listed || this.#triggerStatus(outcome.head.status) ? 'status' : undefined;
+    return listed || reasons.includes(outcome.reason) ? outcome.reason : undefined;
+  }
+}
+
+class UpstreamStep implements Step {
+  readonly name: string;
+  readonly #rewrite: RequestRewrite;
+  readonly #forwardCredentials: boolean;
+  readonly #sendTo: PolicyDeps['sendTo'];
+
+  constructor(step: z.output<typeof upstreamStep>, deps: PolicyDeps) {
+    this.name = step.upstream;
+    const { path, setHeaders, removeHeaders, body } = step.rewrite;
+    this.#rewrite = {
+      path,
+      setHeaders,
+      body,
+      removeHeaders: new Set(removeHeaders.map((name) => name.toLowerCase())),
+    };
+    this.#forwardCredentials = step.forwardCredentials;
+    this.#sendTo = deps.sendTo;
+  }
+
+  async take(exchange: Exchange, cancellation: Cancellation): Promise<Outcome | undefined> {
+    const target = this.#sendTo(this.name);
+    if (
+      !target ||
+      exchange.visited.includes(this.name) ||
+      !exchange.body.replayable ||
+      exchange.request.upgrade !== undefined
+    ) {
+      return undefined;
+    }
+    const body = rewriteBody(exchange.body, this.#rewrite.body);
+    if (!body) return undefined;
+    const clean = this.#forwardCredentials ? exchange.request : withoutCredentials(exchange);
+    const redirected = exchange.redirectedTo(target.identity, rewriteRequest(clean, this.#rewrite), body);
+    return target.send(redirected, cancellation);
+  }
+}
+
+/** One upstream must never see another's secret. */
+function withoutCredentials({ request }: Exchange): Exchange['request'] {
+  return {
+    ...request,
+    target: withoutCredentialParameters(request.target),
+    headers: withoutHeaders(request.headers, CREDENTIAL_HEADERS),
+  };
+}
+
+class StaticStep implements Step {
+  readonly name = 'static';
+  readonly #head: ResponseHead;
+  readonly #bytes: Buffer;
+
+  constructor({ static: answer }: z.output<typeof staticStep>) {
+    this.#bytes = bytesOf(answer);
+    const headers = Object.entries(answer.headers).flat();
+    const named = new Set(Object.keys(answer.headers).map((name) => name.toLowerCase()));
+    if (!named.has('content-type'))
+      headers.push(
+        'content-type',
+        answer.json === undefined ? 'text/plain; charset=utf-8' : 'application/json',
+      );
+    headers.push('content-length', String(this.#bytes.length));
+    this.#head = { status: answer.status, statusText: '', headers };
+  }
+
+  async take(): Promise<Outcome> {
+    return {
+      kind: 'response',
+      from: 'fallback',
+      head: this.#head,
+      body: new BytesBody(this.#bytes),
+      verdict: verdictOf('ok'),
+    };
+  }
+}
+
+function bytesOf({ body, json, file }: z.output<typeof staticStep>['static']): Buffer {
+  if (file !== undefined) return readFileSync(file);
+  return Buffer.from(json === undefined ? (body ?? '') : JSON.stringify(json), 'utf8');
+}
+
+export const fallback: PolicyModule<Exchange, typeof fallbackSchema> = {
+  name: 'fallback',
+  key: 'fallback',
+  schema: fallbackSchema,
+  onByDefault: false,
+  build: (options, deps) => new Fallback(options, deps),
+};

@@ -1,0 +1,241 @@
+/**
+ * Tries again where that can help and can do no harm. It stands outside hedging, breaker and endpoint selection, so
+ * that every try passes them anew, and inside the deadline, so that no wait outlives the caller.
+ */
+import { z } from 'zod';
+import { delays } from '../algorithms/backoff.ts';
+import type { BackoffOptions, Delays } from '../algorithms/backoff.ts';
+import { RetryBudget } from '../algorithms/retry-budget.ts';
+import type { RetryBudgetOptions } from '../algorithms/retry-budget.ts';
+import type { Cancellation } from '../core/cancellation.ts';
+import { sleep } from '../core/clock.ts';
+import type { Exchange } from '../core/exchange.ts';
+import { hasHeader } from '../core/header-list.ts';
+import { discard } from '../core/outcome.ts';
+import type { FailureOutcome, Outcome } from '../core/outcome.ts';
+import type { Next, Policy, PolicyDeps, PolicyModule, Snapshot } from '../core/policy.ts';
+import { reasonOfCancel } from '../core/reasons.ts';
+import { verdictOf } from '../core/verdict.ts';
+import type { VerdictClass } from '../core/verdict.ts';
+import { count, duration, positiveDuration, ratio } from '../schema/scalars.ts';
+
+/** Why a failure was not followed by another try. */
+export type RetryRefusal =
+  'exhausted' | 'not-replayable' | 'unsafe' | 'budget' | 'deadline' | 'max-elapsed' | 'retry-after';
+
+declare module '../core/events.ts' {
+  interface EventMap {
+    'retry-scheduled': {
+      readonly exchange: Exchange;
+      readonly upstream: string;
+      /** Class of the outcome that is tried again, or `stale-connection`. */
+      readonly cause: VerdictClass | 'stale-connection';
+      readonly delayMs: number;
+    };
+    'retry-refused': { readonly exchange: Exchange; readonly upstream: string; readonly why: RetryRefusal };
+  }
+}
+
+const backoffSchema = z
+  .strictObject({
+    kind: z
+      .enum(['exponential', 'constant'])
+      .default('exponential')
+      .describe('How delays grow. `constant` suits async work.'),
+    initial: duration.prefault('250ms').describe('Delay before the first retry, before jitter.'),
+    max: duration.prefault('8s').describe('No delay is longer, except where the upstream asks for it.'),
+    multiplier: z.number().min(1).max(10).default(2).describe('Growth from one retry to the next.'),
+    jitter: z
+      .enum(['full', 'equal', 'decorrelated', 'proportional', 'none'])
+      .default('full')
+      .describe(
+        'full: 0 to the delay; equal: half to all of it; decorrelated: grows from the delay before; proportional: up to jitterRatio longer.',
+      ),
+    jitterRatio: ratio.default(0.1).describe('Share that `proportional` adds at most.'),
+  })
+  .prefault({})
+  .describe('Delays between attempts.');
+
+const budgetSchema = z
+  .union([
+    z.literal(false),
+    z.strictObject({
+      ratio: ratio.default(0.2).describe('Retries per request over the window.'),
+      floor: count.default(3).describe('Retries that every window allows whatever the traffic.'),
+      window: positiveDuration.prefault('10s').describe('Length of the window.'),
+    }),
+  ])
+  .prefault({})
+  .describe('Bounds retries to a share of recent requests. `false`: no budget; an outage is then amplified.');
+
+export const retrySchema = z
+  .strictObject({
+    maxRetries: count.max(20).default(2).describe('Attempts after the first.'),
+    classes: z
+      .array(z.enum(['transient', 'throttled', 'overloaded', 'permanent', 'quota', 'auth']))
+      .default(['transient', 'throttled', 'overloaded'])
+      .describe('Classes of outcomes that are tried again.'),
+    backoff: backoffSchema,
+    budget: budgetSchema,
+    maxElapsed: z
+      .union([z.literal(false), positiveDuration])
+      .prefault('60s')
+      .describe('No retry starts later than this after the first attempt began.'),
+    maxRetryAfter: duration
+      .prefault('30s')
+      .describe('An upstream that asks to wait longer gets no retry: the client is told at once.'),
+  })
+  .describe('Further attempts after failures that another attempt can mend.');
+
+export type RetryOptions = z.output<typeof retrySchema>;
+
+/** Methods whose repetition has no further effect (RFC 9110 §9.2.2), and QUERY, which is safe. */
+const IDEMPOTENT: ReadonlySet<string> = new Set([
+  'GET',
+  'HEAD',
+  'OPTIONS',
+  'TRACE',
+  'PUT',
+  'DELETE',
+  'QUERY',
+]);
+
+export class Retry implements Policy<Exchange> {
+  readonly name = 'retry';
+  readonly #options: RetryOptions;
+  readonly #classes: ReadonlySet<VerdictClass>;
+  readonly #backoff: BackoffOptions;
+  readonly #deps: PolicyDeps;
+  readonly #budget: RetryBudget | undefined;
+
+  constructor(options: RetryOptions, deps: PolicyDeps, previous: Policy<Exchange> | undefined) {
+    this.#options = options;
+    this.#classes = new Set<VerdictClass>(options.classes);
+    this.#backoff = backoffOf(options);
+    this.#deps = deps;
+    this.#budget = budgetOf(options, previous instanceof Retry ? previous.#budget : undefined);
+  }
+
+  async run(exchange: Exchange, next: Next<Exchange>, cancellation: Cancellation): Promise<Outcome> {
+    const series = new Series(this.#deps.clock.now());
+    this.#budget?.deposit(series.startedAt);
+    for (;;) {
+      const outcome = await next(exchange, cancellation);
+      if (outcome.verdict.result === 'success' || !this.#isWorthRetrying(outcome)) return outcome;
+      const plan = this.#plan(exchange, outcome, series);
+      if (typeof plan === 'string') {
+        this.#deps.emit('retry-refused', { exchange, upstream: this.#deps.upstream, why: plan });
+        return outcome;
+      }
+      discard(outcome);
+      const { delayMs, cause } = plan;
+      this.#deps.emit('retry-scheduled', { exchange, upstream: this.#deps.upstream, cause, delayMs });
+      if (delayMs > 0 && (await sleep(this.#deps.clock, delayMs, cancellation)) === 'cancelled')
+        return abandoned(cancellation);
+      exchange.nextAttempt = { backoffMs: delayMs, freshConnection: cause === 'stale-connection' };
+    }
+  }
+
+  /** Retries that could be made right now; undefined without a budget. */
+  get budgetRemaining(): number | undefined {
+    return this.#budget?.remaining(this.#deps.clock.now());
+  }
+
+  snapshot(): Snapshot {
+    return { maxRetries: this.#options.maxRetries, budgetRemaining: this.budgetRemaining ?? null };
+  }
+
+  dispose(): void {
+    // Waits belong to exchanges and end with them.
+  }
+
+  #isWorthRetrying(outcome: Outcome): boolean {
+    // A refusal of ours means that the load must go away, not come again.
+    return outcome.kind !== 'rejection' && this.#classes.has(outcome.verdict.class);
+  }
+
+  /** What to do next, or why to do nothing. Takes from the budget only when everything else allows the retry. */
+  #plan(exchange: Exchange, outcome: Outcome, series: Series): Plan | RetryRefusal {
+    if (!exchange.body.replayable) return 'not-replayable';
+    if (!isReplaySafe(exchange, outcome)) return 'unsafe';
+    if (outcome.kind === 'failure' && outcome.staleConnection && !series.staleSeen) {
+      // Not the upstream's failure: an idle connection closed as we reached for it. Costs no retry and no wait, once.
+      series.staleSeen = true;
+      return { cause: 'stale-connection', delayMs: 0 };
+    }
+    if (series.retries >= this.#options.maxRetries) return 'exhausted';
+    return this.#planRetry(exchange, outcome, series);
+  }
+
+  #planRetry(exchange: Exchange, outcome: Outcome, series: Series): Plan | RetryRefusal {
+    const { maxElapsed, maxRetryAfter } = this.#options;
+    const now = this.#deps.clock.now();
+    const askedMs = outcome.verdict.retryAfterMs ?? 0;
+    if (askedMs > maxRetryAfter) return 'retry-after';
+    series.delays ??= delays(this.#backoff, this.#deps.random);
+    const delayMs = Math.max(series.delays(), askedMs);
+    if (now + delayMs >= exchange.deadlineAt) return 'deadline';
+    if (maxElapsed !== false && now + delayMs - series.startedAt > maxElapsed) return 'max-elapsed';
+    if (this.#budget && !this.#budget.withdraw(now)) return 'budget';
+    series.retries += 1;
+    return { cause: outcome.verdict.class, delayMs };
+  }
+}
+
+interface Plan {
+  readonly cause: VerdictClass | 'stale-connection';
+  readonly delayMs: number;
+}
+
+/** The tries of one exchange. */
+class Series {
+  readonly startedAt: number;
+  retries = 0;
+  staleSeen = false;
+  delays: Delays | undefined;
+
+  constructor(startedAt: number) {
+    this.startedAt = startedAt;
+  }
+}
+
+/** RFC 9110 §9.2.2 forbids a proxy to repeat a non-idempotent request, unless it knows that nothing was done. */
+function isReplaySafe(exchange: Exchange, outcome: Outcome): boolean {
+  if (IDEMPOTENT.has(exchange.request.method) || exchange.upstream.idempotent) return true;
+  if (hasHeader(exchange.request.headers, 'idempotency-key')) return true;
+  if (outcome.kind === 'failure') return outcome.requestSent === 'no';
+  // Turned away at the door: refused for rate or load before any work began.
+  return outcome.verdict.class === 'throttled' || outcome.verdict.class === 'overloaded';
+}
+
+function backoffOf({ backoff }: RetryOptions): BackoffOptions {
+  const { kind, initial, max, multiplier, jitter, jitterRatio } = backoff;
+  return { kind, initialMs: initial, maxMs: max, multiplier, jitter, jitterRatio };
+}
+
+function budgetOf({ budget }: RetryOptions, previous: RetryBudget | undefined): RetryBudget | undefined {
+  if (budget === false) return undefined;
+  const options: RetryBudgetOptions = { ratio: budget.ratio, floor: budget.floor, windowMs: budget.window };
+  previous?.reconfigure(options);
+  return previous ?? new RetryBudget(options);
+}
+
+/** The wait for the next try was cut short: nobody wants it any more. */
+function abandoned(cancellation: Cancellation): FailureOutcome {
+  return {
+    kind: 'failure',
+    reason: reasonOfCancel(cancellation.reason ?? 'client-aborted'),
+    requestSent: 'maybe',
+    staleConnection: false,
+    verdict: verdictOf('abandoned'),
+    detail: 'while waiting to retry',
+  };
+}
+
+export const retry: PolicyModule<Exchange, typeof retrySchema> = {
+  name: 'retry',
+  key: 'retry',
+  schema: retrySchema,
+  onByDefault: true,
+  build: (options, deps, previous) => new Retry(options, deps, previous),
+};

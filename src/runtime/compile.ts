@@ -1,0 +1,198 @@
+/** From configuration to live objects: the one code path for start and reload. */
+import { readFileSync } from 'node:fs';
+import { RoundRobin } from '../balancing/round-robin.ts';
+import type { Config, UpstreamConfig } from '../config/schema.ts';
+import type { Clock } from '../core/clock.ts';
+import type { Dialect } from '../core/dialect.ts';
+import type { Endpoint } from '../core/endpoint.ts';
+import type { Emit } from '../core/events.ts';
+import type { Attempt, Exchange } from '../core/exchange.ts';
+import type { Policy, PolicyDeps, Recipient, Scope } from '../core/policy.ts';
+import type { Random } from '../core/random.ts';
+import { generic } from '../dialects/generic.ts';
+import { classifier } from '../endpoints/classify.ts';
+import { EndpointSet } from '../endpoints/endpoint-set.ts';
+import type { ReachableEndpoint } from '../endpoints/endpoint-set.ts';
+import { endpointOf } from '../endpoints/endpoint.ts';
+import { withRemainingTime } from '../endpoints/remaining-time.ts';
+import { selectEndpoint } from '../endpoints/select-endpoint.ts';
+import { ATTEMPT_POLICIES, EXCHANGE_POLICIES, compose } from '../pipeline.ts';
+import type { AnyModule } from '../pipeline.ts';
+import type { ConnectionWatch } from '../transport/connection-watch.ts';
+import { EndpointTransport } from '../transport/endpoint-transport.ts';
+import type { TlsOptions, TransportOptions } from '../transport/endpoint-transport.ts';
+import type { Inventory } from './inventory.ts';
+import { LiveUpstream } from './upstream.ts';
+import type { UpstreamSettings } from './upstream.ts';
+
+export interface CompileDeps {
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly emit: Emit;
+  readonly watch: ConnectionWatch;
+  /** Upstreams of the configuration in force, for ladders. */
+  readonly recipient: (upstream: string) => Recipient | undefined;
+}
+
+/** A configuration that is valid in itself but cannot be brought to life here. */
+export class CompileError extends Error {
+  readonly path: readonly string[];
+
+  constructor(path: readonly string[], message: string) {
+    super(message);
+    this.name = 'CompileError';
+    this.path = path;
+  }
+}
+
+const DIALECTS: Readonly<Record<UpstreamConfig['dialect'], Dialect>> = { generic };
+
+/** The connect backstop of a transport whose attempts have no bound of their own. */
+const DEFAULT_CONNECT_MS = 10_000;
+
+/** @throws CompileError when a file cannot be read */
+export function compileUpstreams(
+  config: Config,
+  inventory: Inventory,
+  deps: CompileDeps,
+): Map<string, LiveUpstream> {
+  const upstreams = new Map<string, LiveUpstream>();
+  for (const [name, one] of Object.entries(config.upstreams)) {
+    upstreams.set(name, new UpstreamCompiler(name, one, { inventory, deps }).compile());
+  }
+  return upstreams;
+}
+
+class UpstreamCompiler {
+  readonly #name: string;
+  readonly #config: UpstreamConfig;
+  readonly #inventory: Inventory;
+  readonly #deps: CompileDeps;
+  readonly #policies = new Map<string, Policy<Scope>>();
+
+  constructor(name: string, config: UpstreamConfig, context: { inventory: Inventory; deps: CompileDeps }) {
+    this.#name = name;
+    this.#config = config;
+    this.#inventory = context.inventory;
+    this.#deps = context.deps;
+  }
+
+  compile(): LiveUpstream {
+    const config = this.#config;
+    const { clock, emit } = this.#deps;
+    const dialect = DIALECTS[config.dialect];
+    const exchangePolicies = this.#build<Exchange>(EXCHANGE_POLICIES, this.#name);
+    const endpoints = this.#endpoints();
+    const classify = classifier(config.classify, dialect, () => clock.wallTime());
+    const select = selectEndpoint(endpoints, classify, { clock, emit, upstream: this.#name });
+    return new LiveUpstream({
+      identity: { name: this.#name, dialect, idempotent: config.idempotent },
+      settings: settingsOf(config, endpoints),
+      endpoints,
+      policies: this.#policies,
+      run: compose(exchangePolicies, select),
+    });
+  }
+
+  #endpoints(): EndpointSet {
+    const urls = this.#config.endpoints.map(({ url }) => url);
+    const members = urls.map((url) => this.#reach(endpointOf(url)));
+    const balancer = this.#inventory.keep(`${this.#name}/balancer`, 'round-robin', () => new RoundRobin());
+    return new EndpointSet(members, balancer);
+  }
+
+  #reach(endpoint: Endpoint): ReachableEndpoint {
+    const options = this.#transportOptions();
+    const { clock, watch } = this.#deps;
+    const transport = this.#inventory.keep(
+      `${this.#name}/endpoint/${endpoint.name}`,
+      options,
+      () => new EndpointTransport(endpoint, options, { clock, watch }),
+    );
+    const policies = this.#build<Attempt>(ATTEMPT_POLICIES, `${this.#name}/${endpoint.name}`);
+    const send = this.#config.passDeadline
+      ? withRemainingTime((attempt) => transport.send(attempt), clock)
+      : (attempt: Attempt) => transport.send(attempt);
+    return { endpoint, send: compose(policies, send), connections: () => transport.stats() };
+  }
+
+  /** The policies of one list that the configuration switches on, each the same object as before where nothing changed. */
+  #build<S extends Scope>(modules: readonly AnyModule<S>[], owner: string): Policy<S>[] {
+    return modules.flatMap((module) => {
+      const options = this.#optionsOf(module.key);
+      if (options === undefined || options === false) return [];
+      const policy = this.#inventory.keep<Policy<S>>(`${owner}/${module.name}`, options, (previous) =>
+        this.#buildOne(module, options, previous),
+      );
+      this.#policies.set(module.name, policy as unknown as Policy<Scope>);
+      return [policy];
+    });
+  }
+
+  #buildOne<S extends Scope>(
+    module: AnyModule<S>,
+    options: unknown,
+    previous: Policy<S> | undefined,
+  ): Policy<S> {
+    const { clock, random, emit, recipient } = this.#deps;
+    const deps: PolicyDeps = { clock, random, emit, upstream: this.#name, sendTo: recipient };
+    try {
+      return module.build(options as never, deps as never, previous as never);
+    } catch (error) {
+      throw new CompileError(['upstreams', this.#name, 'policies', module.key], (error as Error).message);
+    }
+  }
+
+  #optionsOf(key: string): unknown {
+    if (key === 'credentials') return this.#config.credentials;
+    return (this.#config.policies as Readonly<Record<string, unknown>>)[key];
+  }
+
+  #transportOptions(): TransportOptions {
+    const { keepAlive, maxResponseHead, http2, preserveHost } = this.#config;
+    const timeouts = this.#optionsOf('attemptTimeout') as false | { connect: number | false };
+    const connect = timeouts === false ? false : timeouts.connect;
+    return {
+      connectTimeoutMs: connect === false ? DEFAULT_CONNECT_MS : connect,
+      keepAliveMs: keepAlive,
+      maxResponseHeadBytes: maxResponseHead,
+      http2,
+      preserveHost,
+      tls: this.#tls(),
+    };
+  }
+
+  #tls(): TlsOptions {
+    const { caFile, certFile, keyFile, serverName } = this.#config.tls;
+    return {
+      ...(caFile !== undefined && { ca: this.#read('caFile', caFile) }),
+      ...(certFile !== undefined && { cert: this.#read('certFile', certFile) }),
+      ...(keyFile !== undefined && { key: this.#read('keyFile', keyFile) }),
+      ...(serverName !== undefined && { serverName }),
+    };
+  }
+
+  #read(key: string, path: string): string {
+    try {
+      return readFileSync(path, 'utf8');
+    } catch (error) {
+      throw new CompileError(
+        ['upstreams', this.#name, 'tls', key],
+        `expected a readable file, got ${(error as Error).message}`,
+      );
+    }
+  }
+}
+
+function settingsOf(config: UpstreamConfig, endpoints: EndpointSet): UpstreamSettings {
+  return {
+    route: config.route,
+    listen: config.listen,
+    replayLimitBytes: config.replayLimit,
+    bufferFirstBytes: config.bufferFirst,
+    forwarded: config.forwarded,
+    upgrades: config.upgrades,
+    tunnelIdleMs: config.tunnelIdle,
+    hasBasePath: endpoints.members.some(({ endpoint }) => endpoint.basePath !== ''),
+  };
+}

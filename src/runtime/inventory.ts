@@ -1,0 +1,37 @@
+/**
+ * What lives from one configuration to the next. A part whose description did not change is the same object after a
+ * reload: an open breaker stays open, a connection stays connected.
+ */
+export interface Part {
+  readonly fingerprint: string;
+  readonly value: unknown;
+}
+
+export class Inventory {
+  readonly #previous: ReadonlyMap<string, Part>;
+  readonly #parts = new Map<string, Part>();
+
+  constructor(previous?: Inventory) {
+    this.#previous = previous ? previous.#parts : new Map();
+  }
+
+  /**
+   * @param name which part it is, such as `upstream/retry`
+   * @param description everything that the part is built from, as plain data
+   * @param build called with the part's predecessor when the description changed, or with nothing
+   */
+  keep<T>(name: string, description: unknown, build: (predecessor: T | undefined) => T): T {
+    const fingerprint = JSON.stringify(description) ?? '';
+    const before = this.#previous.get(name);
+    const value =
+      before?.fingerprint === fingerprint ? (before.value as T) : build(before?.value as T | undefined);
+    this.#parts.set(name, { fingerprint, value });
+    return value;
+  }
+
+  /** Parts of the previous inventory that this one does not have any more. */
+  dropped(): unknown[] {
+    const kept = new Set([...this.#parts.values()].map(({ value }) => value));
+    return [...this.#previous.values()].map(({ value }) => value).filter((value) => !kept.has(value));
+  }
+}

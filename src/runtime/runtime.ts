@@ -1,0 +1,53 @@
+/** One generation of the configuration, alive. A reload makes the next one and lets this one finish its exchanges. */
+import type { LiveUpstream } from './upstream.ts';
+
+export interface RouteMatch {
+  readonly upstream: LiveUpstream;
+  /** The configured prefix, or the listener's address; the name of the route in logs. */
+  readonly route: string;
+  /** What the upstream is asked for: the client's bytes without the prefix. */
+  readonly target: string;
+}
+
+export class Runtime {
+  readonly generation: number;
+  /** Short hash of the effective configuration. */
+  readonly hash: string;
+  readonly upstreams: ReadonlyMap<string, LiveUpstream>;
+  readonly #byLengthOfPrefix: readonly { readonly prefix: string; readonly upstream: LiveUpstream }[];
+
+  constructor(init: { generation: number; hash: string; upstreams: ReadonlyMap<string, LiveUpstream> }) {
+    this.generation = init.generation;
+    this.hash = init.hash;
+    this.upstreams = init.upstreams;
+    this.#byLengthOfPrefix = [...init.upstreams.values()]
+      .flatMap((upstream) =>
+        upstream.settings.route === undefined ? [] : [{ prefix: upstream.settings.route, upstream }],
+      )
+      .sort((a, b) => b.prefix.length - a.prefix.length);
+  }
+
+  /** The upstream with the longest prefix of `target`, compared byte for byte. */
+  match(target: string): RouteMatch | undefined {
+    for (const { prefix, upstream } of this.#byLengthOfPrefix) {
+      const rest = afterPrefix(target, prefix);
+      if (rest !== undefined) return { upstream, route: prefix, target: rest };
+    }
+    return undefined;
+  }
+
+  /** The upstream that has a listener of its own. */
+  matchDedicated(upstreamName: string, target: string): RouteMatch | undefined {
+    const upstream = this.upstreams.get(upstreamName);
+    return upstream && { upstream, route: upstream.settings.listen ?? upstreamName, target };
+  }
+}
+
+/** A prefix ends where a path segment ends: `/api` is no prefix of `/apix`. */
+function afterPrefix(target: string, prefix: string): string | undefined {
+  if (prefix === '/') return target;
+  if (!target.startsWith(prefix)) return undefined;
+  const next = target.charCodeAt(prefix.length);
+  if (Number.isNaN(next) || next === 0x3f /* ? */) return `/${target.slice(prefix.length)}`;
+  return next === 0x2f /* / */ ? target.slice(prefix.length) : undefined;
+}

@@ -1,0 +1,164 @@
+/**
+ * Owns the configuration in force. A new one is read, validated, compiled and only then put in place; whatever goes
+ * wrong on the way, the old one serves on.
+ */
+import { checkConfig } from '../config/checks.ts';
+import { loadConfig } from '../config/load.ts';
+import type { ConfigInput, LoadedConfig } from '../config/load.ts';
+import { originOf } from '../config/origins.ts';
+import type { Problem } from '../config/problem.ts';
+import { configSchema } from '../config/schema.ts';
+import type { Config } from '../config/schema.ts';
+import type { Recipient } from '../core/policy.ts';
+import { EndpointTransport } from '../transport/endpoint-transport.ts';
+import { CompileError, compileUpstreams } from './compile.ts';
+import type { CompileDeps } from './compile.ts';
+import { Inventory } from './inventory.ts';
+import { Runtime } from './runtime.ts';
+
+declare module '../core/events.ts' {
+  interface EventMap {
+    'config-applied': {
+      readonly generation: number;
+      readonly hash: string;
+      readonly upstreams: number;
+      readonly cause: string;
+    };
+    'config-rejected': { readonly problems: readonly Problem[]; readonly cause: string };
+  }
+}
+
+export interface ReloadResult {
+  readonly applied: boolean;
+  /** False when what was read is what is in force already. */
+  readonly changed: boolean;
+  readonly generation: number;
+  readonly problems: readonly Problem[];
+}
+
+/** Brings the world outside the runtime (listeners) in line before a configuration is put in force. */
+export type Prepare = (config: Config) => Promise<{ commit(): void; abort(): void }>;
+
+export class Supervisor {
+  readonly #input: ConfigInput;
+  readonly #deps: Omit<CompileDeps, 'recipient'>;
+  #prepare: Prepare = () => Promise.resolve({ commit: () => undefined, abort: () => undefined });
+  #runtime: Runtime | undefined;
+  #loaded: LoadedConfig<Config> | undefined;
+  #inventory: Inventory | undefined;
+  #lastProblems: readonly Problem[] = [];
+  #files: readonly string[] = [];
+  #reloads: Promise<unknown> = Promise.resolve();
+
+  constructor(input: ConfigInput, deps: Omit<CompileDeps, 'recipient'>) {
+    this.#input = input;
+    this.#deps = deps;
+  }
+
+  set prepare(prepare: Prepare) {
+    this.#prepare = prepare;
+  }
+
+  get runtime(): Runtime {
+    if (!this.#runtime) throw new Error('no configuration is in force yet');
+    return this.#runtime;
+  }
+
+  get loaded(): LoadedConfig<Config> {
+    if (!this.#loaded) throw new Error('no configuration is in force yet');
+    return this.#loaded;
+  }
+
+  get config(): Config {
+    return this.loaded.config;
+  }
+
+  /** What was wrong with the newest configuration that was read; empty when it is the one in force. */
+  get lastProblems(): readonly Problem[] {
+    return this.#lastProblems;
+  }
+
+  /** Every file that the newest configuration was read from. */
+  get files(): readonly string[] {
+    return this.#files;
+  }
+
+  /** Reads and applies the configuration. One at a time, in the order of the calls. Never rejects. */
+  reload(cause: string): Promise<ReloadResult> {
+    const turn = this.#reloads.then(() => this.#reload(cause));
+    this.#reloads = turn;
+    return turn;
+  }
+
+  /** Closes all connections to upstreams. */
+  async dispose(): Promise<void> {
+    const inventory = new Inventory(this.#inventory);
+    await Promise.all(
+      inventory.dropped().map((part) => (part instanceof EndpointTransport ? part.destroy() : undefined)),
+    );
+  }
+
+  async #reload(cause: string): Promise<ReloadResult> {
+    const result = loadConfig(configSchema, this.#input, checkConfig);
+    this.#files = result.ok ? result.loaded.files : result.files;
+    if (!result.ok) return this.#reject(result.problems, cause);
+    if (this.#loaded?.hash === result.loaded.hash) return this.#unchanged();
+    try {
+      return await this.#apply(result.loaded, cause);
+    } catch (error) {
+      return this.#reject([problemOf(error as Error, result.loaded)], cause);
+    }
+  }
+
+  async #apply(loaded: LoadedConfig<Config>, cause: string): Promise<ReloadResult> {
+    const inventory = new Inventory(this.#inventory);
+    const recipient = (name: string): Recipient | undefined => this.#runtime?.upstreams.get(name);
+    const upstreams = compileUpstreams(loaded.config, inventory, { ...this.#deps, recipient });
+    const outside = await this.#prepare(loaded.config);
+    const generation = (this.#runtime?.generation ?? 0) + 1;
+    this.#runtime = new Runtime({ generation, hash: loaded.hash, upstreams });
+    this.#loaded = loaded;
+    this.#inventory = inventory;
+    this.#lastProblems = [];
+    outside.commit();
+    retire(inventory.dropped());
+    this.#deps.emit('config-applied', { generation, hash: loaded.hash, upstreams: upstreams.size, cause });
+    return { applied: true, changed: true, generation, problems: [] };
+  }
+
+  #unchanged(): ReloadResult {
+    this.#lastProblems = [];
+    return { applied: true, changed: false, generation: this.runtime.generation, problems: [] };
+  }
+
+  #reject(problems: readonly Problem[], cause: string): ReloadResult {
+    this.#lastProblems = problems;
+    this.#deps.emit('config-rejected', { problems, cause });
+    return { applied: false, changed: false, generation: this.#runtime?.generation ?? 0, problems };
+  }
+}
+
+/** Lets what the new configuration does not use any more finish by itself. */
+function retire(parts: readonly unknown[]): void {
+  for (const part of parts) {
+    if (part instanceof EndpointTransport) void part.close();
+    else if (isDisposable(part)) part.dispose();
+  }
+}
+
+const isDisposable = (part: unknown): part is { dispose(): void } =>
+  typeof part === 'object' && part !== null && typeof (part as { dispose?: unknown }).dispose === 'function';
+
+function problemOf(error: Error, loaded: LoadedConfig<Config>): Problem {
+  const path = error instanceof CompileError ? error.path : [];
+  const origin = originOf(loaded, path);
+  const at = origin.kind === 'file' ? origin : { file: '', line: 0, column: 0 };
+  return {
+    file: at.file,
+    line: at.line,
+    column: at.column,
+    path: path.join('.'),
+    message: error.message,
+    severity: 'error',
+  };
+}

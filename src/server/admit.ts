@@ -1,0 +1,96 @@
+/** Makes an exchange of a request that passed the checks. */
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { Cancellation } from '../core/cancellation.ts';
+import type { Clock } from '../core/clock.ts';
+import { Exchange } from '../core/exchange.ts';
+import type { RequestBody } from '../core/exchange.ts';
+import type { HeaderList } from '../core/header-list.ts';
+import type { RouteMatch } from '../runtime/runtime.ts';
+import { forwardHeaders } from './forward-headers.ts';
+import { newRequestId, traceOf } from './identity.ts';
+import { ClientBody, NO_BODY } from './request-body.ts';
+import type { ReplayMemory } from './request-body.ts';
+import type { RequestFacts } from './request-facts.ts';
+
+export interface AdmitSettings {
+  /** Lower-case name of the field that names the agent. */
+  readonly agentHeader: string;
+  readonly maxBodyBytes: number;
+  readonly bodyIdleMs: number;
+}
+
+export interface AdmitDeps {
+  readonly clock: Clock;
+  readonly settings: () => AdmitSettings;
+  readonly memory: ReplayMemory;
+  readonly pseudonym: string;
+}
+
+export interface Admission {
+  readonly req: IncomingMessage;
+  readonly res: ServerResponse;
+  readonly facts: RequestFacts;
+  readonly match: RouteMatch;
+  readonly upgrade: string | undefined;
+}
+
+export function bodyOf({ req, res, facts, match, upgrade }: Admission, deps: AdmitDeps): RequestBody {
+  if (!facts.hasBody || upgrade !== undefined) return NO_BODY;
+  const { maxBodyBytes, bodyIdleMs } = deps.settings();
+  const { replayLimitBytes, bufferFirstBytes } = match.upstream.settings;
+  return new ClientBody(req, facts.contentLength, {
+    limits: { replayBytes: replayLimitBytes, bufferFirstBytes, maxBytes: maxBodyBytes, idleMs: bodyIdleMs },
+    memory: deps.memory,
+    clock: deps.clock,
+    ...(facts.expectsContinue && { sendContinue: () => res.writeContinue() }),
+  });
+}
+
+export function exchangeOf(
+  admission: Admission,
+  body: RequestBody,
+  cancellation: Cancellation,
+  deps: AdmitDeps,
+): Exchange {
+  const { req, res, facts, match, upgrade } = admission;
+  const trace = traceOf(facts.traceparent);
+  const { pseudonym } = deps;
+  const { forwarded } = match.upstream.settings;
+  return new Exchange({
+    id: facts.requestId ?? newRequestId(),
+    traceId: trace.traceId,
+    agentId: facts.agentId,
+    route: match.route,
+    upstream: match.upstream.identity,
+    request: {
+      method: req.method ?? 'GET',
+      target: match.target,
+      headers: forwardHeaders(req, facts, { pseudonym, traceparent: trace.started, forwarded }),
+      host: facts.host,
+      ...(upgrade !== undefined && { upgrade }),
+    },
+    body,
+    startedAt: deps.clock.now(),
+    cancellation,
+    callerTimeoutMs: facts.callerTimeoutMs,
+    clientRetries: facts.clientRetries,
+    onInformational: (status, headers) => writeInformational(res, status, headers),
+  });
+}
+
+/** Interim answers go on as they come; they commit us to nothing (RFC 9110 §15.2). */
+function writeInformational(res: ServerResponse, status: number, headers: HeaderList): void {
+  if (res.headersSent || res.destroyed) return;
+  if (status === 102) res.writeProcessing();
+  if (status !== 103) return;
+  const hints: Record<string, string[]> = {};
+  for (let i = 0; i < headers.length; i += 2) {
+    const name = (headers[i] as string).toLowerCase();
+    // Node insists on Link fields and their syntax; other fields of a hint have no meaning to clients.
+    if (name === 'link' && VALID_LINK.test(headers[i + 1] as string))
+      (hints['link'] ??= []).push(headers[i + 1] as string);
+  }
+  if (hints['link']) res.writeEarlyHints(hints);
+}
+
+const VALID_LINK = /^<[^>\s]+>(\s*;\s*[a-z*-]+(=("[^"]*"|[^\s;,"]+))?)*$/i;

@@ -1,0 +1,242 @@
+/** One request from its head to the end of its answer: check, route, run the pipeline, respond, tell what happened. */
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import { Cancellation } from '../core/cancellation.ts';
+import type { Clock } from '../core/clock.ts';
+import type { Emit } from '../core/events.ts';
+import type { Exchange } from '../core/exchange.ts';
+import type { Outcome, RejectionOutcome, ResponseOutcome } from '../core/outcome.ts';
+import type { Reason } from '../core/reasons.ts';
+import { verdictOf } from '../core/verdict.ts';
+import { generic } from '../dialects/generic.ts';
+import type { RouteMatch, Runtime } from '../runtime/runtime.ts';
+import { bodyOf, exchangeOf } from './admit.ts';
+import type { Admission, AdmitSettings } from './admit.ts';
+import { sendBytes, sendResponse, withExchangeHeaders } from './client-response.ts';
+import { climbsOut } from './dot-segments.ts';
+import { Ending } from './ending.ts';
+import { newRequestId } from './identity.ts';
+import { localAnswer } from './local-answer.ts';
+import { ClientBody } from './request-body.ts';
+import type { BodyProblem, ReplayMemory } from './request-body.ts';
+import { readRequest } from './request-facts.ts';
+import type { RequestFacts } from './request-facts.ts';
+import { trailOf } from './trail.ts';
+
+declare module '../core/events.ts' {
+  interface EventMap {
+    /** A request that never became an exchange. */
+    'request-refused': {
+      readonly reason: Reason;
+      readonly detail: string;
+      readonly method: string;
+      readonly requestId: string;
+    };
+    /** A bug: something threw that must not. */
+    'internal-error': { readonly where: string; readonly error: Error };
+  }
+}
+
+export interface HandlerDeps {
+  readonly clock: Clock;
+  readonly emit: Emit;
+  readonly runtime: () => Runtime;
+  readonly settings: () => AdmitSettings;
+  readonly memory: ReplayMemory;
+  /** Pseudonym of this process in Via and Proxy-Status. */
+  readonly pseudonym: string;
+}
+
+/** Where a request came in: the shared listener, or the one that belongs to an upstream. */
+export interface Entrance {
+  readonly dedicatedTo: string | undefined;
+}
+
+/** The upstream switched protocols: the listener joins the two connections. */
+export interface TunnelStart {
+  readonly outcome: ResponseOutcome;
+  readonly exchange: Exchange;
+  readonly headers: readonly string[];
+  readonly idleMs: number;
+}
+
+const REASON_OF_PROBLEM: Readonly<Record<BodyProblem, Reason>> = {
+  'client-aborted': 'client_aborted',
+  'too-large': 'request_too_large',
+  'client-idle': 'request_timeout',
+};
+
+const rejectedByServer = (reason: Reason): RejectionOutcome => ({
+  kind: 'rejection',
+  reason,
+  by: 'server',
+  verdict: verdictOf('refused'),
+});
+
+export class ExchangeHandler {
+  readonly #deps: HandlerDeps;
+  readonly #active = new Set<Cancellation>();
+
+  constructor(deps: HandlerDeps) {
+    this.#deps = deps;
+  }
+
+  get activeCount(): number {
+    return this.#active.size;
+  }
+
+  /** Breaks off everything that is still under way. */
+  cancelAll(): void {
+    for (const cancellation of [...this.#active]) cancellation.cancel('shutdown');
+  }
+
+  /**
+   * Never rejects. `upgrade` is the protocol that the client wants to switch to.
+   * @returns the two ends to join when the upstream switched protocols; else everything is answered already
+   */
+  async handle(
+    req: IncomingMessage,
+    res: ServerResponse,
+    entrance: Entrance,
+    upgrade?: string,
+  ): Promise<TunnelStart | undefined> {
+    const facts = readRequest(req, this.#deps.settings().agentHeader);
+    if ('problem' in facts) return this.#refuse(req, res, 'bad_request', facts.problem);
+    const match = this.#match(facts, entrance);
+    if (!match) return this.#refuse(req, res, 'no_route', 'no route matches this path');
+    if (facts.via?.includes(this.#deps.pseudonym))
+      return this.#refuse(req, res, 'loop_detected', 'the Via field names this sidecar');
+    if (match.upstream.settings.hasBasePath && climbsOut(match.target)) {
+      return this.#refuse(req, res, 'bad_request', 'dot segments could leave the base path of the upstream');
+    }
+    return this.#run({ req, res, facts, match, upgrade });
+  }
+
+  async #run(admission: Admission): Promise<TunnelStart | undefined> {
+    const { res, match } = admission;
+    const cancellation = new Cancellation();
+    const body = bodyOf(admission, this.#deps);
+    const exchange = exchangeOf(admission, body, cancellation, this.#deps);
+    const ending = new Ending(exchange, this.#deps.clock, this.#deps.emit);
+    this.#active.add(cancellation);
+    this.#deps.emit('exchange-started', { exchange });
+    res.once('close', () => {
+      this.#active.delete(cancellation);
+      if (!res.writableFinished) cancellation.cancel('client-aborted');
+      if (body instanceof ClientBody) body.release();
+      ending.clientClosed(res.writableFinished);
+    });
+    if (body instanceof ClientBody) {
+      await body.ready();
+      body.onProblem(() => cancellation.cancel('client-aborted'));
+    }
+    const outcome = cancellation.cancelled ? undefined : await this.#send(match, exchange, cancellation);
+    return this.#respond(admission, exchange, {
+      outcome,
+      ending,
+      problem: body instanceof ClientBody ? body.problem : undefined,
+    });
+  }
+
+  async #send(match: RouteMatch, exchange: Exchange, cancellation: Cancellation): Promise<Outcome> {
+    try {
+      return await match.upstream.send(exchange, cancellation);
+    } catch (error) {
+      this.#deps.emit('internal-error', { where: 'pipeline', error: error as Error });
+      return rejectedByServer('internal_error');
+    }
+  }
+
+  #respond(
+    admission: Admission,
+    exchange: Exchange,
+    {
+      outcome,
+      ending,
+      problem,
+    }: { outcome: Outcome | undefined; ending: Ending; problem: BodyProblem | undefined },
+  ): TunnelStart | undefined {
+    const { res, facts, match } = admission;
+    // The client's own doing outweighs what the pipeline made of it.
+    const result =
+      outcome?.kind === 'response'
+        ? outcome
+        : (problemOutcome(problem) ?? outcome ?? rejectedByServer('client_aborted'));
+    ending.outcome(result);
+    const about = aboutExchange(exchange, result, facts.debug);
+    if (result.kind !== 'response') {
+      if (!res.destroyed) this.#answer(res, exchange, result, about);
+    } else if (res.destroyed) result.body.discard();
+    else if (result.tunnel)
+      return { outcome: result, exchange, headers: about, idleMs: match.upstream.settings.tunnelIdleMs };
+    else
+      sendResponse(
+        res,
+        { ...result.head, headers: withExchangeHeaders(result.head.headers, about) },
+        result.body,
+      );
+    return undefined;
+  }
+
+  #answer(
+    res: ServerResponse,
+    exchange: Exchange,
+    outcome: Exclude<Outcome, ResponseOutcome>,
+    about: readonly string[],
+  ): void {
+    if (outcome.reason === 'client_aborted') {
+      res.destroy();
+      return;
+    }
+    const { head, body } = localAnswer({
+      reason: outcome.reason,
+      dialect: exchange.upstream.dialect,
+      pseudonym: this.#deps.pseudonym,
+      requestId: exchange.id,
+      detail: outcome.detail,
+      retryAfterMs: outcome.kind === 'rejection' ? outcome.retryAfterMs : undefined,
+      lastAttempt: exchange.attempts.at(-1),
+    });
+    sendBytes(res, { ...head, headers: [...head.headers, ...about] }, body);
+  }
+
+  #refuse(req: IncomingMessage, res: ServerResponse, reason: Reason, detail: string): undefined {
+    const requestId = newRequestId();
+    this.#deps.emit('request-refused', { reason, detail, method: req.method ?? '', requestId });
+    const { head, body } = localAnswer({
+      reason,
+      dialect: generic,
+      pseudonym: this.#deps.pseudonym,
+      requestId,
+      detail,
+    });
+    // What made the request ambiguous may make the next one on this connection so, too.
+    const headers = reason === 'bad_request' ? [...head.headers, 'connection', 'close'] : head.headers;
+    sendBytes(res, { ...head, headers: [...headers, 'x-outrigger-request-id', requestId] }, body);
+    return undefined;
+  }
+
+  #match(facts: RequestFacts, entrance: Entrance): RouteMatch | undefined {
+    const runtime = this.#deps.runtime();
+    return entrance.dedicatedTo === undefined
+      ? runtime.match(facts.target)
+      : runtime.matchDedicated(entrance.dedicatedTo, facts.target);
+  }
+}
+
+const problemOutcome = (problem: BodyProblem | undefined): RejectionOutcome | undefined =>
+  problem && rejectedByServer(REASON_OF_PROBLEM[problem]);
+
+/** What every answer says about its exchange, whoever made it. */
+function aboutExchange(exchange: Exchange, outcome: Outcome, debug: boolean): string[] {
+  const about = [
+    'x-outrigger-request-id',
+    exchange.id,
+    'x-outrigger-attempts',
+    String(exchange.attempts.length),
+  ];
+  if (!exchange.body.replayable) about.push('x-outrigger-replay', 'skipped');
+  if (outcome.kind === 'response' && outcome.from !== 'upstream')
+    about.push('x-outrigger-source', outcome.from);
+  if (debug) about.push('x-outrigger-trail', trailOf(exchange));
+  return about;
+}

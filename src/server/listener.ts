@@ -1,0 +1,183 @@
+/** One listening port of the data plane. Fastify owns the server and its life; requests leave it at its first hook. */
+import http from 'node:http';
+import https from 'node:https';
+import type { IncomingMessage, Server, ServerResponse } from 'node:http';
+import type { Socket } from 'node:net';
+import Fastify from 'fastify';
+import type { FastifyInstance } from 'fastify';
+import type { Clock } from '../core/clock.ts';
+import type { Entrance, ExchangeHandler } from './exchange-handler.ts';
+import { refuseOnSocket } from './raw-refusal.ts';
+import { joinTunnel } from './tunnel.ts';
+
+export interface ListenerOptions {
+  readonly host: string;
+  readonly port: number;
+  readonly maxHeaderBytes: number;
+  /** Time for a client to send a request's head, however slowly it drips. */
+  readonly headersTimeoutMs: number;
+  readonly keepAliveMs: number;
+  readonly maxConnections: number | undefined;
+  readonly tls: { readonly cert: string; readonly key: string; readonly ca?: string } | undefined;
+}
+
+export interface ListenerDeps {
+  readonly handler: ExchangeHandler;
+  readonly clock: Clock;
+  readonly pseudonym: string;
+  /** Protocols that the entrance's upstreams may switch to. */
+  readonly upgrades: (entrance: Entrance) => readonly string[];
+}
+
+export class Listener {
+  readonly entrance: Entrance;
+  readonly #options: ListenerOptions;
+  readonly #deps: ListenerDeps;
+  readonly #app: FastifyInstance;
+  readonly #tunnels = new Set<() => void>();
+  readonly #sockets = new Set<Socket>();
+  #draining = false;
+
+  constructor(entrance: Entrance, options: ListenerOptions, deps: ListenerDeps) {
+    this.entrance = entrance;
+    this.#options = options;
+    this.#deps = deps;
+    this.#app = this.#createApp();
+    this.#wire(this.#app.server);
+  }
+
+  /** @returns the port in use; rejects when the address cannot be had */
+  async listen(): Promise<number> {
+    const { host, port } = this.#options;
+    await this.#app.listen({ host, port });
+    const address = this.#app.server.address();
+    return typeof address === 'object' && address ? address.port : port;
+  }
+
+  get tunnelCount(): number {
+    return this.#tunnels.size;
+  }
+
+  /** Takes over limits and certificates without closing; the header size takes effect at the next start. */
+  update({ headersTimeoutMs, keepAliveMs, maxConnections, tls }: ListenerOptions): void {
+    const { server } = this.#app;
+    server.headersTimeout = headersTimeoutMs;
+    server.keepAliveTimeout = keepAliveMs;
+    // Zero would mean none at all; Node has no number for no limit.
+    server.maxConnections = maxConnections ?? Number.MAX_SAFE_INTEGER;
+    if (tls && server instanceof https.Server) server.setSecureContext(tls);
+  }
+
+  /** Stops accepting; requests on open connections are still answered, and asked to close. */
+  stopAccepting(): void {
+    this.#draining = true;
+    this.#app.server.close();
+    this.#app.server.closeIdleConnections();
+    for (const socket of this.#sockets) {
+      // A connection that never sent a request is not idle to Node and would hold the close up.
+      if (socket.bytesRead === 0) socket.destroy();
+    }
+  }
+
+  /** Ends what is left, visibly. */
+  async close(): Promise<void> {
+    for (const close of [...this.#tunnels]) close();
+    this.#app.server.closeAllConnections();
+    for (const socket of this.#sockets) socket.destroy();
+    await this.#app.close();
+  }
+
+  #createApp(): FastifyInstance {
+    const { maxHeaderBytes, headersTimeoutMs, keepAliveMs, tls } = this.#options;
+    const serverOptions = {
+      maxHeaderSize: maxHeaderBytes,
+      headersTimeout: headersTimeoutMs,
+      requestTimeout: 0,
+      keepAliveTimeout: keepAliveMs,
+      insecureHTTPParser: false,
+      // Node looks for late heads only this often; its own 30 s would let slow ones live.
+      connectionsCheckingInterval: Math.max(100, Math.min(1_000, headersTimeoutMs / 4)),
+      // Only Node 24 and later ask; before that every Upgrade request arrives as an upgrade and is handled there.
+      shouldUpgradeCallback: (req: IncomingMessage) => this.#wantsTunnel(req),
+    };
+    const app = Fastify({
+      logger: false,
+      // A hijacked request never reaches the router's own limits; these are for what Fastify does by itself.
+      forceCloseConnections: false,
+      return503OnClosing: false,
+      clientErrorHandler: (error, socket) => refuseOnSocket(socket, error, this.#deps.pseudonym),
+      routerOptions: { onBadUrl: (_path, req, res) => this.#handle(req, res as ServerResponse) },
+      serverFactory: (handler) => {
+        const server = tls
+          ? (https.createServer({ ...serverOptions, ...tls }, handler) as unknown as Server)
+          : http.createServer(serverOptions, handler);
+        return server;
+      },
+    });
+    for (const method of http.METHODS) {
+      if (method !== 'CONNECT' && !app.supportedMethods.includes(method))
+        app.addHttpMethod(method, { hasBody: true });
+    }
+    app.route({
+      method: app.supportedMethods,
+      url: '/*',
+      onRequest: (request, reply, _done) => {
+        reply.hijack();
+        this.#handle(request.raw, reply.raw);
+      },
+      handler: () => undefined,
+    });
+    return app;
+  }
+
+  #wire(server: Server): void {
+    const { maxConnections } = this.#options;
+    if (maxConnections !== undefined) server.maxConnections = maxConnections;
+    server.on('connection', (socket: Socket) => {
+      this.#sockets.add(socket);
+      socket.once('close', () => this.#sockets.delete(socket));
+    });
+    // With a listener here, Node leaves the `100 Continue` to whoever first wants the body.
+    server.on('checkContinue', (req, res) => server.emit('request', req, res));
+    server.on('upgrade', (req, socket: Socket, head: Buffer) => void this.#upgrade(req, socket, head));
+    server.on('connect', (_req, socket: Socket) =>
+      refuseOnSocket(socket, { code: 'CONNECT' }, this.#deps.pseudonym),
+    );
+  }
+
+  #handle(req: IncomingMessage, res: ServerResponse): void {
+    if (this.#draining) res.shouldKeepAlive = false;
+    void this.#deps.handler.handle(req, res, this.entrance);
+  }
+
+  #wantsTunnel(req: IncomingMessage): boolean {
+    const wanted = req.headers.upgrade?.trim().toLowerCase();
+    return wanted !== undefined && this.#deps.upgrades(this.entrance).includes(wanted);
+  }
+
+  async #upgrade(req: IncomingMessage, socket: Socket, early: Buffer): Promise<void> {
+    // Node takes its own error listener away at this point.
+    socket.on('error', () => socket.destroy());
+    const res = new http.ServerResponse(req);
+    res.assignSocket(socket);
+    res.shouldKeepAlive = false;
+    res.once('finish', () => socket.end());
+    socket.once('close', () => res.emit('close'));
+    const upgrade = this.#wantsTunnel(req) ? req.headers.upgrade?.trim().toLowerCase() : undefined;
+    const start = await this.#deps.handler.handle(req, res, this.entrance, upgrade);
+    const upstream = start?.outcome.tunnel;
+    if (!start || !upstream) return;
+    res.detachSocket(socket);
+    const close = joinTunnel(
+      { client: socket, upstream, early },
+      {
+        head: start.outcome.head,
+        extraHeaders: start.headers,
+        idleMs: start.idleMs,
+        clock: this.#deps.clock,
+      },
+    );
+    this.#tunnels.add(close);
+    void start.outcome.body.completion.then(() => this.#tunnels.delete(close));
+  }
+}

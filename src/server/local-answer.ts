@@ -1,0 +1,76 @@
+/** Answers that the sidecar makes itself: the right status, a standard account of what happened, a code to branch on. */
+import type { Dialect } from '../core/dialect.ts';
+import type { Attempt } from '../core/exchange.ts';
+import type { ResponseHead } from '../core/outcome.ts';
+import { REASONS } from '../core/reasons.ts';
+import type { Reason } from '../core/reasons.ts';
+import { proxyStatus } from './proxy-status.ts';
+
+/** Clients sleep as long as they are told; more than a minute helps nobody. */
+const MAX_RETRY_AFTER_MS = 60_000;
+
+export interface LocalAnswer {
+  readonly head: ResponseHead;
+  readonly body: Buffer;
+}
+
+export interface LocalAnswerInput {
+  readonly reason: Reason;
+  readonly dialect: Dialect;
+  /** Name of this deployment, for Proxy-Status. */
+  readonly pseudonym: string;
+  readonly requestId: string;
+  readonly detail?: string | undefined;
+  readonly retryAfterMs?: number | undefined;
+  readonly lastAttempt?: Attempt | undefined;
+}
+
+/** Reasons for which a later try can help although nobody named a time. */
+const WORTH_WAITING: Readonly<Partial<Record<Reason, number>>> = {
+  circuit_open: 1_000,
+  no_endpoint: 1_000,
+  shutting_down: 1_000,
+  connection_limit: 1_000,
+};
+
+export function localAnswer(input: LocalAnswerInput): LocalAnswer {
+  const { status, title } = REASONS[input.reason];
+  const wanted = input.retryAfterMs ?? WORTH_WAITING[input.reason];
+  const retryAfterMs = wanted === undefined ? undefined : Math.min(MAX_RETRY_AFTER_MS, Math.ceil(wanted));
+  const { headers, body } = input.dialect.renderError({
+    status,
+    title,
+    reason: input.reason,
+    detail: input.detail,
+    requestId: input.requestId,
+    retryAfterMs,
+  });
+  const bytes = Buffer.from(body, 'utf8');
+  const all = [
+    ...headers,
+    ...['content-length', String(bytes.length)],
+    ...['cache-control', 'no-store'],
+    ...['proxy-status', accountOf(input)],
+    ...['x-outrigger-code', input.reason],
+  ];
+  if (retryAfterMs !== undefined) {
+    all.push(
+      'retry-after',
+      String(Math.max(1, Math.ceil(retryAfterMs / 1_000))),
+      'retry-after-ms',
+      String(retryAfterMs),
+    );
+  }
+  return { head: { status, statusText: '', headers: all }, body: bytes };
+}
+
+function accountOf(input: LocalAnswerInput): string {
+  const { lastAttempt } = input;
+  return proxyStatus({
+    name: input.pseudonym,
+    reason: input.reason,
+    nextHop: lastAttempt?.endpoint.name,
+    receivedStatus: lastAttempt?.status,
+    details: input.detail,
+  });
+}

@@ -1,0 +1,36 @@
+/** Answers to what never became a request: the parser gave up on it, or it is not for us. Written straight to the socket. */
+import { STATUS_CODES } from 'node:http';
+import type { Duplex } from 'node:stream';
+import type { Reason } from '../core/reasons.ts';
+import { generic } from '../dialects/generic.ts';
+import { newRequestId } from './identity.ts';
+import { localAnswer } from './local-answer.ts';
+
+/** What Node says of a bad request; the codes of its parser begin with HPE_. */
+const REASON_OF_CODE: Readonly<Record<string, Reason>> = {
+  HPE_HEADER_OVERFLOW: 'headers_too_large',
+  ERR_HTTP_REQUEST_TIMEOUT: 'request_timeout',
+};
+
+const STATUS_OF_CODE: Readonly<Record<string, number>> = { CONNECT: 405, HPE_CHUNK_EXTENSIONS_OVERFLOW: 413 };
+
+export function refuseOnSocket(
+  socket: Duplex,
+  error: { readonly code?: string | undefined },
+  pseudonym: string,
+): void {
+  const code = error.code ?? '';
+  if (code === 'ECONNRESET' || code === 'EPIPE' || !socket.writable) {
+    socket.destroy();
+    return;
+  }
+  const reason = REASON_OF_CODE[code] ?? 'bad_request';
+  const requestId = newRequestId();
+  const detail =
+    code === 'CONNECT' ? 'CONNECT is not supported' : `the request could not be read (${code || 'unknown'})`;
+  const { head, body } = localAnswer({ reason, dialect: generic, pseudonym, requestId, detail });
+  const status = STATUS_OF_CODE[code] ?? head.status;
+  let text = `HTTP/1.1 ${status} ${STATUS_CODES[status] ?? ''}\r\nconnection: close\r\n`;
+  for (let i = 0; i < head.headers.length; i += 2) text += `${head.headers[i]}: ${head.headers[i + 1]}\r\n`;
+  socket.end(`${text}\r\n${body.toString('utf8')}`);
+}

@@ -1,0 +1,261 @@
+/**
+ * A request body as it comes from the client. It is kept as far as the replay limit allows, so that every attempt can
+ * send it from its start, and streamed beyond that.
+ */
+import type { IncomingMessage } from 'node:http';
+import { Readable } from 'node:stream';
+import type { Clock, TimerHandle } from '../core/clock.ts';
+import type { RequestBody } from '../core/exchange.ts';
+
+/** A request without a body. */
+export const NO_BODY: RequestBody = {
+  replayable: true,
+  length: undefined,
+  waitingForClient: false,
+  open: () => null,
+};
+
+/** Replay memory of all exchanges together. */
+export class ReplayMemory {
+  /** Lowering it lets go of nothing, but keeps nothing more either. */
+  limitBytes = Number.POSITIVE_INFINITY;
+  #usedBytes = 0;
+
+  /** @returns false when there is no room; nothing is reserved then */
+  reserve(bytes: number): boolean {
+    if (this.#usedBytes + bytes > this.limitBytes) return false;
+    this.#usedBytes += bytes;
+    return true;
+  }
+
+  release(bytes: number): void {
+    this.#usedBytes -= bytes;
+  }
+
+  get usedBytes(): number {
+    return this.#usedBytes;
+  }
+}
+
+export interface BodyLimits {
+  /** Bytes kept for replay, at most. */
+  readonly replayBytes: number;
+  /** Bytes to wait for before the first attempt starts; a body that is complete by then is sent in one write. */
+  readonly bufferFirstBytes: number;
+  /** Largest body at all. */
+  readonly maxBytes: number;
+  /** Longest silence of the client while its body is wanted. */
+  readonly idleMs: number;
+}
+
+export type BodyProblem = 'client-aborted' | 'too-large' | 'client-idle';
+
+/** What an upstream's connection sees when the client broke the upload off: an abort, never a shorter request. */
+const uploadBroken = (problem: BodyProblem): Error => new Error(`the upload ended early: ${problem}`);
+
+export class ClientBody implements RequestBody {
+  readonly length: number | undefined;
+  /** Set when the upload cannot be completed any more. */
+  problem: BodyProblem | undefined;
+
+  readonly #req: IncomingMessage;
+  readonly #limits: BodyLimits;
+  readonly #memory: ReplayMemory;
+  readonly #clock: Clock;
+  #kept: Buffer[] = [];
+  #keptBytes = 0;
+  #receivedBytes = 0;
+  #ended = false;
+  /** False once bytes were let go that a replay would need. */
+  #complete = true;
+  #opened = false;
+  #whole: Buffer | undefined;
+  #reader: Readable | undefined;
+  #onReady: (() => void) | undefined;
+  #onProblem: ((problem: BodyProblem) => void) | undefined;
+  #wantContinue: (() => void) | undefined;
+  #lastChunkAt: number;
+  #idleTimer: TimerHandle | undefined;
+
+  constructor(
+    req: IncomingMessage,
+    length: number | undefined,
+    options: { limits: BodyLimits; memory: ReplayMemory; clock: Clock; sendContinue?: () => void },
+  ) {
+    this.#req = req;
+    this.length = length;
+    this.#limits = options.limits;
+    this.#memory = options.memory;
+    this.#clock = options.clock;
+    this.#lastChunkAt = options.clock.now();
+    this.#wantContinue = options.sendContinue;
+    if (length !== undefined && length > options.limits.maxBytes) this.problem = 'too-large';
+    else if (!options.sendContinue) this.#listen();
+  }
+
+  get replayable(): boolean {
+    return this.#complete || !this.#opened;
+  }
+
+  get waitingForClient(): boolean {
+    return !this.#ended && !this.#req.isPaused();
+  }
+
+  get receivedBytes(): number {
+    return this.#receivedBytes;
+  }
+
+  /** Resolves when the first attempt can start, or never will (`problem`). With `Expect: 100-continue` that is at once. */
+  ready(): Promise<void> {
+    if (this.#wantContinue || this.#ended || this.problem || this.#receivedBytes >= this.#firstBytes)
+      return Promise.resolve();
+    this.#watchIdle();
+    return new Promise((resolve) => {
+      this.#onReady = resolve;
+    });
+  }
+
+  /** Tells the exchange that the upload broke. At most once. */
+  onProblem(listener: (problem: BodyProblem) => void): void {
+    if (this.problem) listener(this.problem);
+    else this.#onProblem = listener;
+  }
+
+  open(): Uint8Array | null | Readable {
+    this.#opened = true;
+    if (this.#ended && this.#complete) {
+      this.#whole ??= this.#kept.length === 1 ? (this.#kept[0] as Buffer) : Buffer.concat(this.#kept);
+      return this.#whole.length === 0 ? null : this.#whole;
+    }
+    return this.#openStream();
+  }
+
+  /** Frees what was kept. Call when the exchange has ended. */
+  release(): void {
+    this.#memory.release(this.#keptBytes);
+    this.#keptBytes = 0;
+    this.#kept = [];
+    this.#whole = undefined;
+    this.#stopIdleTimer();
+    this.#onProblem = undefined;
+    this.#reader?.destroy();
+    // What the client still sends is read and dropped, so that it reads our answer and not a reset.
+    if (!this.#ended && !this.#req.destroyed) this.#req.resume();
+  }
+
+  get #firstBytes(): number {
+    return Math.min(this.#limits.bufferFirstBytes, this.#limits.replayBytes);
+  }
+
+  #listen(): void {
+    const req = this.#req;
+    req.on('data', this.#onData);
+    req.on('end', this.#onEnd);
+    req.on('error', () => this.#fail('client-aborted'));
+    req.on('close', () => {
+      if (!this.#ended) this.#fail('client-aborted');
+    });
+  }
+
+  readonly #onData = (chunk: Buffer): void => {
+    this.#receivedBytes += chunk.length;
+    this.#lastChunkAt = this.#clock.now();
+    if (this.#receivedBytes > this.#limits.maxBytes) return this.#fail('too-large');
+    this.#keep(chunk);
+    if (this.#reader) {
+      if (!this.#reader.push(chunk)) this.#req.pause();
+    } else if (this.#receivedBytes >= this.#firstBytes) {
+      this.#req.pause();
+      this.#stopIdleTimer();
+      this.#becomeReady();
+    }
+  };
+
+  readonly #onEnd = (): void => {
+    this.#ended = true;
+    this.#stopIdleTimer();
+    this.#reader?.push(null);
+    this.#becomeReady();
+  };
+
+  #keep(chunk: Buffer): void {
+    if (!this.#complete && this.#opened) return;
+    const fits =
+      this.#keptBytes + chunk.length <= this.#limits.replayBytes && this.#memory.reserve(chunk.length);
+    if (fits) this.#keptBytes += chunk.length;
+    else this.#complete = false;
+    // Before the first attempt opened the body, even what does not fit is needed once.
+    if (fits || !this.#opened) this.#kept.push(chunk);
+    else this.#dropKept();
+  }
+
+  #dropKept(): void {
+    this.#memory.release(this.#keptBytes);
+    this.#keptBytes = 0;
+    this.#kept = [];
+  }
+
+  #openStream(): Readable {
+    this.#reader?.destroy();
+    this.#startAfterContinue();
+    const reader = new Readable({
+      read: () => {
+        if (this.#ended || this.#reader !== reader) return;
+        this.#lastChunkAt = this.#clock.now();
+        this.#req.resume();
+        this.#watchIdle();
+      },
+    });
+    reader.on('error', () => undefined);
+    reader.on('close', () => {
+      if (this.#reader === reader) this.#reader = undefined;
+    });
+    for (const chunk of this.#kept) reader.push(chunk);
+    if (!this.#complete) this.#dropKept();
+    if (this.#ended) reader.push(null);
+    if (this.problem) reader.destroy(uploadBroken(this.problem));
+    this.#reader = reader;
+    return reader;
+  }
+
+  #startAfterContinue(): void {
+    const sendContinue = this.#wantContinue;
+    if (!sendContinue) return;
+    this.#wantContinue = undefined;
+    sendContinue();
+    this.#listen();
+  }
+
+  #fail(problem: BodyProblem): void {
+    if (this.problem || this.#ended) return;
+    this.problem = problem;
+    this.#stopIdleTimer();
+    this.#reader?.destroy(uploadBroken(problem));
+    this.#becomeReady();
+    this.#onProblem?.(problem);
+  }
+
+  #becomeReady(): void {
+    this.#onReady?.();
+    this.#onReady = undefined;
+  }
+
+  #watchIdle(): void {
+    if (this.#idleTimer === undefined && !this.#ended) this.#armIdleTimer(this.#limits.idleMs);
+  }
+
+  #armIdleTimer(ms: number): void {
+    this.#idleTimer = this.#clock.setTimer(ms, () => {
+      this.#idleTimer = undefined;
+      const silentMs = this.#clock.now() - this.#lastChunkAt;
+      if (this.#ended || this.#req.isPaused()) return;
+      if (silentMs >= this.#limits.idleMs) this.#fail('client-idle');
+      else this.#armIdleTimer(this.#limits.idleMs - silentMs);
+    });
+  }
+
+  #stopIdleTimer(): void {
+    if (this.#idleTimer !== undefined) this.#clock.clearTimer(this.#idleTimer);
+    this.#idleTimer = undefined;
+  }
+}

@@ -1,0 +1,11 @@
+/** The attempts of an exchange in one line, for people who debug one request. */
+import type { Attempt, Exchange } from '../core/exchange.ts';
+
+const one = (attempt: Attempt): string => {
+  const result = attempt.status ?? attempt.reason ?? 'pending';
+  const took = attempt.durationMs === undefined ? '' : ` ${Math.round(attempt.durationMs)}ms`;
+  const waited = attempt.backoffMs > 0 ? ` after ${Math.round(attempt.backoffMs)}ms` : '';
+  return `${attempt.number} ${attempt.endpoint.name} ${result}${took}${waited}`;
+};
+
+export const trailOf = (exchange: Exchange): string => exchange.attempts.map(one).join('; ');

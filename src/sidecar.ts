@@ -1,0 +1,192 @@
+/**
+ * The whole sidecar, put together: this is the one place that knows every room. What runs in production is what tests
+ * start, on other ports.
+ */
+import { AdminPlane } from './admin/admin-plane.ts';
+import type { ConfigInput } from './config/load.ts';
+import { formatProblems } from './config/problem.ts';
+import type { Config } from './config/schema.ts';
+import { watchFiles } from './config/watch.ts';
+import type { Clock } from './core/clock.ts';
+import { systemClock } from './core/clock.ts';
+import type { Random } from './core/random.ts';
+import { systemRandom } from './core/random.ts';
+import { PlaygroundHost } from './playground/host.ts';
+import { CircuitBreaker } from './policies/circuit-breaker.ts';
+import { Retry } from './policies/retry.ts';
+import { Supervisor } from './runtime/supervisor.ts';
+import type { ReloadResult } from './runtime/supervisor.ts';
+import type { LiveUpstream } from './runtime/upstream.ts';
+import { DataPlane } from './server/data-plane.ts';
+import { newPseudonym } from './server/identity.ts';
+import { Bus } from './telemetry/bus.ts';
+import { Journal } from './telemetry/journal.ts';
+import { Log } from './telemetry/log.ts';
+import { Metrics } from './telemetry/metrics/index.ts';
+import type { UpstreamState } from './telemetry/metrics/states.ts';
+import { ConnectionWatch } from './transport/connection-watch.ts';
+import { VERSION } from './version.ts';
+
+export interface SidecarOptions {
+  readonly input: ConfigInput;
+  /** Reload when a file of the configuration changes. */
+  readonly watch: boolean;
+  /** Where log lines go: a file descriptor or a path. Default: 1, standard output. */
+  readonly logTo?: number | string;
+  readonly clock?: Clock;
+  readonly random?: Random;
+}
+
+/** The sidecar cannot start; the message says everything that is wrong. */
+export class StartError extends Error {
+  override readonly name = 'StartError';
+}
+
+const RELOAD_DEBOUNCE_MS = 200;
+
+export class Sidecar {
+  readonly bus = new Bus();
+  readonly supervisor: Supervisor;
+  readonly dataPlane: DataPlane;
+  readonly journal: Journal;
+  readonly metrics: Metrics;
+  readonly admin: AdminPlane;
+  readonly playground: PlaygroundHost;
+  readonly log: Log;
+  readonly #options: SidecarOptions;
+  readonly #clock: Clock;
+  readonly #connections = new ConnectionWatch();
+  #files: ReturnType<typeof watchFiles> | undefined;
+  #stopping: Promise<{ readonly brokenOff: number }> | undefined;
+
+  private constructor(options: SidecarOptions) {
+    this.#options = options;
+    this.#clock = options.clock ?? systemClock;
+    const random = options.random ?? systemRandom;
+    const clock = this.#clock;
+    const { emit } = this.bus;
+    this.supervisor = new Supervisor(options.input, { clock, random, emit, watch: this.#connections });
+    this.dataPlane = new DataPlane({ clock, emit, supervisor: this.supervisor, pseudonym: newPseudonym() });
+    this.supervisor.prepare = (config) => this.dataPlane.prepare(config);
+    this.playground = new PlaygroundHost({ clock, random });
+    this.journal = new Journal(clock);
+    this.metrics = new Metrics(this.bus, this.#states());
+    this.admin = new AdminPlane({
+      supervisor: this.supervisor,
+      metrics: this.metrics,
+      journal: this.journal,
+      status: () => ({
+        draining: this.#stopping !== undefined,
+        active: this.dataPlane.activeCount,
+        tunnels: this.dataPlane.tunnelCount,
+      }),
+      reload: (cause) => this.reload(cause),
+    });
+    this.log = new Log(clock, options.logTo);
+  }
+
+  /** @throws StartError with everything that is wrong with the configuration, or with the address that is not free */
+  static async start(options: SidecarOptions): Promise<Sidecar> {
+    const sidecar = new Sidecar(options);
+    try {
+      await sidecar.#start();
+    } catch (error) {
+      await sidecar.#abandon();
+      throw error instanceof StartError ? error : new StartError((error as Error).message, { cause: error });
+    }
+    return sidecar;
+  }
+
+  /** Reads the configuration again; see {@link Supervisor.reload}. */
+  async reload(cause: string): Promise<ReloadResult> {
+    const result = await this.supervisor.reload(cause);
+    this.#files?.update(this.supervisor.files);
+    if (result.applied && result.changed) await this.#configure(this.supervisor.config);
+    return result;
+  }
+
+  /** Stops accepting, finishes what is under way up to `server.drainTimeout`, breaks off the rest, flushes the log. */
+  stop(): Promise<{ readonly brokenOff: number }> {
+    this.#stopping ??= this.#stop();
+    return this.#stopping;
+  }
+
+  async #start(): Promise<void> {
+    const first = await this.supervisor.reload('start');
+    if (!first.applied) throw new StartError(formatProblems(first.problems, 'text'));
+    const { config } = this.supervisor;
+    this.journal.listen(this.bus);
+    this.log.configure(config.logging);
+    this.log.listen(this.bus);
+    await this.admin.listen(config.server.admin);
+    await this.#configure(config);
+    if (this.#options.watch) this.#files = this.#watchFiles();
+    const { hash } = this.supervisor.runtime;
+    this.log.logger.info(
+      { version: VERSION, hash, data: this.dataPlane.address(), admin: this.admin.address() },
+      'started',
+    );
+  }
+
+  /** Everything that follows the configuration and can do so without a new start. */
+  async #configure(config: Config): Promise<void> {
+    this.journal.limit = config.admin.journal;
+    this.log.configure(config.logging);
+    try {
+      await this.playground.configure(config.playground);
+    } catch (error) {
+      if (!this.#files) throw new StartError(`playground: ${(error as Error).message}`, { cause: error });
+      this.bus.emit('internal-error', { where: 'playground', error: error as Error });
+    }
+  }
+
+  #watchFiles(): ReturnType<typeof watchFiles> {
+    return watchFiles({
+      paths: this.supervisor.files,
+      clock: this.#clock,
+      debounceMs: RELOAD_DEBOUNCE_MS,
+      onChange: () => void this.reload('file'),
+    });
+  }
+
+  async #stop(): Promise<{ readonly brokenOff: number }> {
+    this.#files?.close();
+    const drained = await this.dataPlane.drain(this.supervisor.config.server.drainTimeout);
+    await this.#abandon();
+    return drained;
+  }
+
+  /** Releases everything at once. */
+  async #abandon(): Promise<void> {
+    this.#files?.close();
+    await this.dataPlane.drain(0);
+    await Promise.all([this.admin.close(), this.playground.close(), this.supervisor.dispose()]);
+    this.#connections.dispose();
+    this.log.close();
+  }
+
+  #states(): ConstructorParameters<typeof Metrics>[1] {
+    return {
+      version: VERSION,
+      generation: () => this.supervisor.runtime.generation,
+      configHash: () => this.supervisor.runtime.hash,
+      tunnels: () => this.dataPlane.tunnelCount,
+      replayBytes: () => this.dataPlane.replayBytes,
+      upstreams: () => [...this.supervisor.runtime.upstreams.values()].map(stateOf),
+    };
+  }
+}
+
+function stateOf(upstream: LiveUpstream): UpstreamState {
+  const breaker = upstream.policies.get('circuit-breaker');
+  const retry = upstream.policies.get('retry');
+  return {
+    name: upstream.name,
+    breaker: breaker instanceof CircuitBreaker ? breaker.state : undefined,
+    retryBudget: retry instanceof Retry ? retry.budgetRemaining : undefined,
+    endpoints: upstream.endpoints.members.map(({ endpoint, connections }) => ({
+      name: endpoint.name,
+      ...connections(),
+    })),
+  };
+}

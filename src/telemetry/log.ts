@@ -1,0 +1,70 @@
+/** Structured logs: pino for what is rare, hand-built lines through the same destination for what happens every time. */
+import pino from 'pino';
+import type { Clock } from '../core/clock.ts';
+import type { ExchangeEnding } from '../core/exchange-ending.ts';
+import { accessLine } from './access-line.ts';
+import type { Bus } from './bus.ts';
+import { describeEvents } from './log-events.ts';
+
+export interface LogOptions {
+  readonly level: 'debug' | 'info' | 'warn' | 'error';
+  readonly access: 'all' | 'errors' | 'off';
+}
+
+/** Lines are gathered up to this many bytes; a timer and the exit write what is left. */
+const BATCH_BYTES = 4_096;
+const FLUSH_MS = 500;
+
+export class Log {
+  readonly logger: pino.Logger;
+  readonly #destination: ReturnType<typeof pino.destination>;
+  readonly #clock: Clock;
+  #options: LogOptions = { level: 'info', access: 'all' };
+  #closed = false;
+
+  /** @param fd where lines go; 1 is standard output */
+  constructor(clock: Clock, fd: number | string = 1) {
+    this.#clock = clock;
+    this.#destination = pino.destination({ dest: fd, sync: false, minLength: BATCH_BYTES });
+    // A reader that went away must not end the process: there is nobody left to tell.
+    this.#destination.on('error', () => undefined);
+    this.logger = pino({ level: this.#options.level, base: null }, this.#destination);
+    this.#scheduleFlush();
+  }
+
+  configure(options: LogOptions): void {
+    this.#options = options;
+    this.logger.level = options.level;
+  }
+
+  listen(bus: Bus): void {
+    bus.on('exchange-ended', (ending) => this.#access(ending));
+    describeEvents(bus, this.logger);
+  }
+
+  /** Writes everything that was logged. Synchronous, so that the process may end right after. */
+  close(): void {
+    this.#closed = true;
+    try {
+      this.#destination.flushSync();
+    } catch {
+      // Not yet open, or the reader is gone: nothing can be written any more.
+    }
+  }
+
+  #access(ending: ExchangeEnding): void {
+    const { access } = this.#options;
+    if (access === 'off' || (access === 'errors' && ending.result === 'ok')) return;
+    const level = ending.result === 'error' ? pino.levels.values['warn'] : pino.levels.values['info'];
+    if (!this.logger.isLevelEnabled(ending.result === 'error' ? 'warn' : 'info')) return;
+    this.#destination.write(accessLine(level ?? 30, this.#clock.wallTime(), ending));
+  }
+
+  #scheduleFlush(): void {
+    this.#clock.setBackgroundTimer(FLUSH_MS, () => {
+      if (this.#closed) return;
+      this.#destination.flush();
+      this.#scheduleFlush();
+    });
+  }
+}

@@ -1,0 +1,75 @@
+/** What the policies did: attempts, retries, timeouts, refusals, fallbacks. */
+import type { Registry } from 'prom-client';
+import type { Bus } from '../bus.ts';
+import { CounterFamily, HistogramFamily } from './cells.ts';
+import { DURATION_BUCKETS } from './exchanges.ts';
+
+export function resilienceMetrics(bus: Bus, registry: Registry): void {
+  attempts(bus, registry);
+  retries(bus, registry);
+  breakers(bus, registry);
+  const timeouts = new CounterFamily(registry, {
+    name: 'outrigger_timeouts_total',
+    help: 'Timers that fired, by which one.',
+    labels: ['upstream', 'timer'],
+  });
+  bus.on('attempt-timed-out', ({ upstream, reason }) => timeouts.add([upstream, reason]));
+  bus.on('deadline-exceeded', ({ upstream }) => timeouts.add([upstream, 'deadline']));
+  const fallbacks = new CounterFamily(registry, {
+    name: 'outrigger_fallbacks_total',
+    help: 'Steps of fallback ladders that were taken, by what led there and whether they answered.',
+    labels: ['upstream', 'step', 'trigger', 'answered'],
+  });
+  bus.on('fallback-taken', ({ upstream, step, trigger, answered }) =>
+    fallbacks.add([upstream, step, trigger, String(answered)]),
+  );
+}
+
+function attempts(bus: Bus, registry: Registry): void {
+  const total = new CounterFamily(registry, {
+    name: 'outrigger_attempts_total',
+    help: 'Attempts, by what they brought.',
+    labels: ['upstream', 'endpoint', 'class'],
+  });
+  const durations = new HistogramFamily(registry, {
+    name: 'outrigger_attempt_duration_seconds',
+    help: 'Time from the start of an attempt to its response head or failure.',
+    labels: ['upstream', 'endpoint'],
+    buckets: DURATION_BUCKETS,
+  });
+  bus.on('attempt-ended', ({ attempt, upstream }) => {
+    const endpoint = attempt.endpoint.name;
+    total.add([upstream, endpoint, attempt.verdict?.class ?? 'ok']);
+    durations.observe([upstream, endpoint], (attempt.durationMs ?? 0) / 1_000);
+  });
+}
+
+function retries(bus: Bus, registry: Registry): void {
+  const scheduled = new CounterFamily(registry, {
+    name: 'outrigger_retries_total',
+    help: 'Retries, by the class of the outcome that led to them.',
+    labels: ['upstream', 'cause'],
+  });
+  const refused = new CounterFamily(registry, {
+    name: 'outrigger_retries_refused_total',
+    help: 'Failures that were not retried although their class allows it, by why not.',
+    labels: ['upstream', 'why'],
+  });
+  bus.on('retry-scheduled', ({ upstream, cause }) => scheduled.add([upstream, cause]));
+  bus.on('retry-refused', ({ upstream, why }) => refused.add([upstream, why]));
+}
+
+function breakers(bus: Bus, registry: Registry): void {
+  const transitions = new CounterFamily(registry, {
+    name: 'outrigger_breaker_transitions_total',
+    help: 'Changes of the circuit breaker, by the state it went to.',
+    labels: ['upstream', 'to'],
+  });
+  const refused = new CounterFamily(registry, {
+    name: 'outrigger_breaker_refused_total',
+    help: 'Calls that an open circuit breaker refused.',
+    labels: ['upstream'],
+  });
+  bus.on('breaker-changed', ({ upstream, to }) => transitions.add([upstream, to]));
+  bus.on('breaker-refused', ({ upstream }) => refused.add([upstream]));
+}

@@ -1,0 +1,231 @@
+/** One attempt on the wire: turns the HTTP client's callbacks into one outcome and one body. */
+import type { Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
+import type { Dispatcher } from 'undici';
+import type { CancelReason } from '../core/cancellation.ts';
+import type { Clock } from '../core/clock.ts';
+import type { Attempt } from '../core/exchange.ts';
+import { endToEndHeaders, hasHeader } from '../core/header-list.ts';
+import type { HeaderList } from '../core/header-list.ts';
+import type { Completion, FailureOutcome, Outcome, ResponseHead } from '../core/outcome.ts';
+import { reasonOfCancel } from '../core/reasons.ts';
+import type { Reason } from '../core/reasons.ts';
+import { verdictOf } from '../core/verdict.ts';
+import type { ConnectionAware, ConnectionWatch } from './connection-watch.ts';
+import { detailOf, isClosedByPeer, reasonOf } from './network-error.ts';
+import { TunnelBody } from './tunnel-body.ts';
+import { UpstreamBody } from './upstream-body.ts';
+
+type RawHeaders = Dispatcher.DispatchController['rawHeaders'];
+
+/** What a cancelled request fails with; never seen outside this file. */
+const CANCELLED = new Error('cancelled');
+
+/** Fields of a 101 that concern the tunnel and not one connection: they must reach the client. */
+const headOf = (status: number, statusText: string, headers: HeaderList): ResponseHead => ({
+  status,
+  statusText,
+  headers,
+});
+
+export class Call implements Dispatcher.DispatchHandler, ConnectionAware {
+  readonly outcome: Promise<Outcome>;
+  readonly #attempt: Attempt;
+  readonly #clock: Clock;
+  readonly #watch: ConnectionWatch;
+  #resolve!: (outcome: Outcome) => void;
+  #controller: Dispatcher.DispatchController | undefined;
+  #body: UpstreamBody | undefined;
+  #socket: Socket | undefined;
+  #reused = false;
+  #started = false;
+  #answering = false;
+  #closeDelimited = false;
+  #settled = false;
+
+  constructor(attempt: Attempt, clock: Clock, watch: ConnectionWatch) {
+    this.#attempt = attempt;
+    this.#clock = clock;
+    this.#watch = watch;
+    this.outcome = new Promise((resolve) => {
+      this.#resolve = resolve;
+    });
+    attempt.cancellation.onCancel(this.#onCancel);
+  }
+
+  // --- undici's callbacks, in the order in which they come
+
+  onRequestStart(controller: Dispatcher.DispatchController): void {
+    // A cancelled request that was still queued: failing it here spares the connection.
+    if (this.#settled) throw CANCELLED;
+    this.#controller = controller;
+    this.#started = true;
+    this.#progress('sending');
+    this.#watch.starting(this);
+  }
+
+  onConnection(socket: Socket, reused: boolean): void {
+    this.#socket = socket;
+    this.#reused = reused;
+  }
+
+  onBodySent(): void {
+    this.#attempt.lastActivityAt = this.#clock.now();
+  }
+
+  onRequestSent(): void {
+    if (this.#attempt.phase === 'sending') this.#progress('waiting');
+  }
+
+  onResponseStarted(): void {
+    this.#answering = true;
+  }
+
+  onResponseStart(
+    controller: Dispatcher.DispatchController,
+    status: number,
+    _: unknown,
+    statusText = '',
+  ): void {
+    const raw = rawHeaderList(controller.rawHeaders);
+    if (status < 200) {
+      this.#attempt.exchange.onInformational?.(status, endToEndHeaders(raw));
+      return;
+    }
+    this.#progress('receiving');
+    this.#closeDelimited = !hasHeader(raw, 'content-length') && !hasHeader(raw, 'transfer-encoding');
+    this.#body = new UpstreamBody(this.#attempt, this.#source(controller), this.#clock);
+    const head = headOf(status, statusText, endToEndHeaders(raw));
+    this.#settle({ kind: 'response', from: 'upstream', head, body: this.#body, verdict: verdictOf('ok') });
+  }
+
+  onResponseData(_: Dispatcher.DispatchController, chunk: Buffer): void {
+    this.#body?.push(chunk);
+  }
+
+  onResponseEnd(controller: Dispatcher.DispatchController): void {
+    this.#attempt.cancellation.off(this.#onCancel);
+    // Where only the close ends the body, a reset ends it too; what came is then a part at best.
+    if (this.#closeDelimited && this.#socket?.errored)
+      this.#body?.fail('upstream-aborted', 'response_incomplete');
+    else this.#body?.finish(trailersOf(controller.rawTrailers));
+  }
+
+  onResponseError(_: unknown, error: Error): void {
+    this.#attempt.cancellation.off(this.#onCancel);
+    const body = this.#body;
+    if (body) {
+      if (error !== CANCELLED) body.fail('upstream-aborted', bodyReason(this.#reasonOf(error)));
+      return;
+    }
+    this.#attempt.phase = 'ended';
+    this.#settle(this.#failure(this.#reasonOf(error), detailOf(error), this.#isStale(error)));
+  }
+
+  onRequestUpgrade(
+    controller: Dispatcher.DispatchController,
+    status: number,
+    _: unknown,
+    socket: Duplex,
+  ): void {
+    this.#attempt.cancellation.off(this.#onCancel);
+    const head = headOf(status, 'Switching Protocols', rawHeaderList(controller.rawHeaders));
+    const body = new TunnelBody(this.#attempt, socket, this.#clock);
+    this.#progress('receiving');
+    this.#settle({
+      kind: 'response',
+      from: 'upstream',
+      head,
+      body,
+      verdict: verdictOf('ok'),
+      tunnel: socket,
+    });
+  }
+
+  // --- our side
+
+  readonly #onCancel = (why: CancelReason): void => {
+    const reason = reasonOfCancel(why);
+    this.#attempt.phase = 'ended';
+    if (this.#body) this.#body.fail(endOf(why), reason);
+    else this.#settle(this.#failure(reason, '', false));
+    this.#controller?.abort(CANCELLED);
+  };
+
+  #source(controller: Dispatcher.DispatchController): ConstructorParameters<typeof UpstreamBody>[1] {
+    return {
+      pause: () => controller.pause(),
+      resume: () => controller.resume(),
+      abort: () => controller.abort(CANCELLED),
+    };
+  }
+
+  #progress(phase: Attempt['phase']): void {
+    this.#attempt.phase = phase;
+    this.#attempt.lastActivityAt = this.#clock.now();
+  }
+
+  #reasonOf(error: Error): Reason {
+    return reasonOf(error, {
+      started: this.#started,
+      answering: this.#answering,
+      head: this.#body !== undefined,
+    });
+  }
+
+  /** The upstream closed an idle connection at the moment we chose it: it has most likely not read the request. */
+  #isStale(error: Error): boolean {
+    return this.#reused && !this.#answering && isClosedByPeer(error);
+  }
+
+  #failure(reason: Reason, detail: string, staleConnection: boolean): FailureOutcome {
+    const requestSent = this.#started ? 'maybe' : 'no';
+    return { kind: 'failure', reason, requestSent, staleConnection, verdict: verdictOf('transient'), detail };
+  }
+
+  #settle(outcome: Outcome): void {
+    if (this.#settled) return;
+    this.#settled = true;
+    this.#resolve(outcome);
+  }
+}
+
+/** Whatever the network called it, after the head it is an answer that broke off. */
+function bodyReason(reason: Reason): Reason {
+  return reason === 'connection_reset' || reason === 'client_aborted' ? 'response_incomplete' : reason;
+}
+
+function endOf(why: CancelReason): Exclude<Completion['end'], 'complete'> {
+  if (why === 'client-aborted') return 'client-aborted';
+  return why === 'superseded' || why === 'shutdown' ? 'discarded' : 'timed-out';
+}
+
+/** HTTP/1.1 headers come as buffers, HTTP/2 ones as an object; both become a list of latin1 strings. */
+function rawHeaderList(raw: RawHeaders): string[] {
+  const list: string[] = [];
+  if (Array.isArray(raw)) {
+    for (const item of raw) list.push(typeof item === 'string' ? item : item.toString('latin1'));
+  } else if (raw) {
+    for (const [name, value] of Object.entries(raw)) {
+      if (name.startsWith(':')) continue;
+      for (const one of Array.isArray(value) ? value : [value ?? '']) list.push(name, String(one));
+    }
+  }
+  return list;
+}
+
+/** Fields that must not come after the body because they decide framing or access (RFC 9110 §6.5.1). */
+const NOT_IN_TRAILERS: ReadonlySet<string> = new Set([
+  'content-length',
+  'host',
+  'set-cookie',
+  'content-encoding',
+  'content-type',
+  'authorization',
+  'trailer',
+]);
+
+const trailersOf = (raw: RawHeaders): HeaderList => {
+  const list = rawHeaderList(raw);
+  return list.length === 0 ? list : endToEndHeaders(list, NOT_IN_TRAILERS);
+};

@@ -1,0 +1,148 @@
+/** Connections to one endpoint: an attempt goes in, an outcome comes out. Knows nothing of policies. */
+import type { Readable } from 'node:stream';
+import { Client, Pool, buildConnector } from 'undici';
+import type { Dispatcher } from 'undici';
+import type { Clock } from '../core/clock.ts';
+import type { Endpoint } from '../core/endpoint.ts';
+import type { Attempt, Exchange } from '../core/exchange.ts';
+import type { Outcome } from '../core/outcome.ts';
+import { Call } from './call.ts';
+import type { ConnectionWatch } from './connection-watch.ts';
+
+/** TLS towards the upstream. PEM texts, not paths. */
+export interface TlsOptions {
+  /** Trusted roots instead of the system's. */
+  readonly ca?: string;
+  /** Client certificate and its key. */
+  readonly cert?: string;
+  readonly key?: string;
+  /** Name for SNI and for checking the certificate. Default: the endpoint's host. */
+  readonly serverName?: string;
+}
+
+export interface TransportOptions {
+  /** Backstop for connections that nobody waits for any more; attempts have timers of their own. */
+  readonly connectTimeoutMs: number;
+  /** How long an idle connection is kept; upstreams' hints may shorten it. */
+  readonly keepAliveMs: number;
+  /** Largest response head, in bytes. */
+  readonly maxResponseHeadBytes: number;
+  /** Offer HTTP/2 in the TLS handshake. */
+  readonly http2: boolean;
+  /** Send the client's Host field instead of the endpoint's. */
+  readonly preserveHost: boolean;
+  readonly tls: TlsOptions;
+}
+
+export interface TransportStats {
+  readonly connected: number;
+  readonly free: number;
+  readonly running: number;
+}
+
+/** Milliseconds subtracted from an upstream's keep-alive hint, so that we close first. */
+const KEEP_ALIVE_MARGIN_MS = 1_000;
+
+export class EndpointTransport {
+  readonly #endpoint: Endpoint;
+  readonly #options: TransportOptions;
+  readonly #clock: Clock;
+  readonly #watch: ConnectionWatch;
+  readonly #pool: Pool;
+
+  constructor(endpoint: Endpoint, options: TransportOptions, deps: { clock: Clock; watch: ConnectionWatch }) {
+    this.#endpoint = endpoint;
+    this.#options = options;
+    this.#clock = deps.clock;
+    this.#watch = deps.watch;
+    this.#pool = new Pool(endpoint.origin, { ...this.#clientOptions(), connections: null });
+  }
+
+  /** Never throws. Settles at the response head, a failure or the attempt's cancellation, whichever is first. */
+  send(attempt: Attempt): Promise<Outcome> {
+    const call = new Call(attempt, this.#clock, this.#watch);
+    const fresh = attempt.freshConnection
+      ? new Client(this.#endpoint.origin, this.#clientOptions())
+      : undefined;
+    (fresh ?? this.#pool).dispatch(this.#dispatchOptions(attempt, fresh !== undefined), call);
+    // Closing waits for the one request that is under way.
+    if (fresh) void fresh.close();
+    return call.outcome;
+  }
+
+  stats(): TransportStats {
+    const { connected, free, running } = this.#pool.stats;
+    return { connected, free, running };
+  }
+
+  /** Closes idle connections now and the others as they finish. */
+  async close(): Promise<void> {
+    await this.#pool.close();
+  }
+
+  async destroy(): Promise<void> {
+    await this.#pool.destroy();
+  }
+
+  #dispatchOptions(attempt: Attempt, closeAfter: boolean): Dispatcher.DispatchOptions {
+    const { exchange } = attempt;
+    const { request } = exchange;
+    const body = exchange.body.open();
+    const options: Dispatcher.DispatchOptions = {
+      method: request.method as Dispatcher.HttpMethod,
+      path: this.#endpoint.basePath + request.target,
+      headers: this.#headers(attempt, body),
+      body: body as Buffer | Readable | null,
+      // Without a pipeline there is nothing to block; `true` would hold back other requests on HTTP/2.
+      blocking: false,
+    };
+    if (request.upgrade) options.upgrade = request.upgrade;
+    // undici would close the connection after every HEAD and every DELETE with a body.
+    else options.reset = closeAfter;
+    return options;
+  }
+
+  #headers(attempt: Attempt, body: unknown): string[] {
+    const { exchange } = attempt;
+    const host = this.#options.preserveHost ? exchange.request.host : this.#endpoint.host;
+    const headers = ['host', host, ...attempt.headers];
+    const length = lengthOf(exchange, body);
+    if (length !== undefined) headers.push('content-length', String(length));
+    return headers;
+  }
+
+  #clientOptions(): Client.Options {
+    const { connectTimeoutMs, keepAliveMs, maxResponseHeadBytes, http2, tls } = this.#options;
+    return {
+      // The policies own all timers; undici's are coarse, and its 300 s defaults cut long thinking pauses.
+      headersTimeout: 0,
+      bodyTimeout: 0,
+      keepAliveTimeout: keepAliveMs,
+      keepAliveMaxTimeout: keepAliveMs,
+      keepAliveTimeoutThreshold: KEEP_ALIVE_MARGIN_MS,
+      maxHeaderSize: maxResponseHeadBytes,
+      pipelining: http2 ? 100 : 1,
+      allowH2: http2,
+      connect: buildConnector({
+        timeout: connectTimeoutMs,
+        allowH2: http2,
+        ...(tls.ca !== undefined && { ca: tls.ca }),
+        ...(tls.cert !== undefined && { cert: tls.cert }),
+        ...(tls.key !== undefined && { key: tls.key }),
+        servername: tls.serverName ?? hostName(this.#endpoint),
+      }),
+    };
+  }
+}
+
+/** Content-Length to declare; undici sets its own for bodies in memory, and chunks a stream of unknown length. */
+function lengthOf(exchange: Exchange, body: unknown): number | undefined {
+  if (body === null || body instanceof Uint8Array) return undefined;
+  return exchange.body.length;
+}
+
+/** SNI must be a name: an IP address is not allowed there (RFC 6066 §3), and undici sends none for the empty string. */
+function hostName(endpoint: Endpoint): string {
+  const { hostname } = new URL(endpoint.origin);
+  return /^[\d.]+$|^\[/.test(hostname) ? '' : hostname;
+}

@@ -1,0 +1,86 @@
+/** Names what the HTTP client and the operating system report: error codes are theirs, reasons are ours. */
+import type { Reason } from '../core/reasons.ts';
+
+const REASON_OF_CODE: Readonly<Record<string, Reason>> = {
+  ECONNREFUSED: 'connection_refused',
+  ENOENT: 'connection_refused',
+  EHOSTUNREACH: 'host_unreachable',
+  ENETUNREACH: 'host_unreachable',
+  EADDRNOTAVAIL: 'connection_limit',
+  EMFILE: 'connection_limit',
+  ENFILE: 'connection_limit',
+  ENOTFOUND: 'dns_error',
+  EAI_AGAIN: 'dns_timeout',
+  EAI_FAIL: 'dns_error',
+  ETIMEDOUT: 'connection_timeout',
+  UND_ERR_CONNECT_TIMEOUT: 'connection_timeout',
+  UND_ERR_HEADERS_TIMEOUT: 'first_byte_timeout',
+  UND_ERR_BODY_TIMEOUT: 'idle_timeout',
+  UND_ERR_HEADERS_OVERFLOW: 'response_head_too_large',
+  UND_ERR_RES_CONTENT_LENGTH_MISMATCH: 'protocol_error',
+  UND_ERR_INVALID_ARG: 'bad_request',
+  UND_ERR_NOT_SUPPORTED: 'bad_request',
+  UND_ERR_REQ_CONTENT_LENGTH_MISMATCH: 'client_aborted',
+  DEPTH_ZERO_SELF_SIGNED_CERT: 'tls_certificate_error',
+  SELF_SIGNED_CERT_IN_CHAIN: 'tls_certificate_error',
+  UNABLE_TO_VERIFY_LEAF_SIGNATURE: 'tls_certificate_error',
+  UNABLE_TO_GET_ISSUER_CERT: 'tls_certificate_error',
+  UNABLE_TO_GET_ISSUER_CERT_LOCALLY: 'tls_certificate_error',
+  CERT_HAS_EXPIRED: 'tls_certificate_error',
+  CERT_NOT_YET_VALID: 'tls_certificate_error',
+  CERT_UNTRUSTED: 'tls_certificate_error',
+  CERT_REVOKED: 'tls_certificate_error',
+  ERR_TLS_CERT_ALTNAME_INVALID: 'tls_certificate_error',
+};
+
+/** Codes that mean: the other side closed the connection. */
+const CLOSED: ReadonlySet<string> = new Set([
+  'ECONNRESET',
+  'EPIPE',
+  'UND_ERR_SOCKET',
+  'ECONNABORTED',
+  'ERR_HTTP2_STREAM_ERROR',
+]);
+
+/** How far an exchange with the upstream had come when it failed. */
+export interface Progress {
+  /** The request was being written. */
+  readonly started: boolean;
+  /** A byte of the response had come. */
+  readonly answering: boolean;
+  /** The final response head had come. */
+  readonly head: boolean;
+}
+
+const codeOf = (error: Error): string => {
+  const code = (error as { code?: unknown }).code;
+  return typeof code === 'string' ? code : '';
+};
+
+/** The socket closed on us: true for FIN and RST alike, false for malformed answers that the client reports the same way. */
+export const isClosedByPeer = (error: Error): boolean =>
+  CLOSED.has(codeOf(error)) && !/^bad (response|upgrade)/.test(error.message);
+
+export function reasonOf(error: Error, progress: Progress): Reason {
+  const code = codeOf(error);
+  const known = REASON_OF_CODE[code];
+  if (known) return known;
+  if (error.name === 'HTTPParserError') return 'protocol_error';
+  if (isClosedByPeer(error)) return closedAt(progress);
+  if (CLOSED.has(code)) return 'protocol_error';
+  if (/TLS|SSL/.test(code)) return 'tls_protocol_error';
+  return progress.started ? closedAt(progress) : 'connection_reset';
+}
+
+function closedAt(progress: Progress): Reason {
+  // Without a whole response head there was no answer; after it, there was a part of one.
+  return progress.head || progress.answering ? 'response_incomplete' : 'connection_reset';
+}
+
+/** One line for people. An AggregateError (several addresses tried) has its text inside. */
+export function detailOf(error: Error): string {
+  const inner = error instanceof AggregateError ? (error.errors[0] as Error | undefined) : undefined;
+  const text = inner?.message || error.message || error.name;
+  const code = codeOf(error);
+  return code && !text.includes(code) ? `${code}: ${text}` : text;
+}

@@ -91,7 +91,7 @@ export class Sidecar {
     try {
       await sidecar.#start();
     } catch (error) {
-      await sidecar.#abandon();
+      await sidecar.#release();
       throw error instanceof StartError ? error : new StartError((error as Error).message, { cause: error });
     }
     return sidecar;
@@ -109,6 +109,11 @@ export class Sidecar {
   stop(): Promise<{ readonly brokenOff: number }> {
     this.#stopping ??= this.#stop();
     return this.#stopping;
+  }
+
+  /** Ends everything at once, visibly; for tests and for a start that failed. */
+  async close(): Promise<void> {
+    await this.#release();
   }
 
   async #start(): Promise<void> {
@@ -152,12 +157,11 @@ export class Sidecar {
   async #stop(): Promise<{ readonly brokenOff: number }> {
     this.#files?.close();
     const drained = await this.dataPlane.drain(this.supervisor.config.server.drainTimeout);
-    await this.#abandon();
+    await this.#release();
     return drained;
   }
 
-  /** Releases everything at once. */
-  async #abandon(): Promise<void> {
+  async #release(): Promise<void> {
     this.#files?.close();
     await this.dataPlane.drain(0);
     await Promise.all([this.admin.close(), this.playground.close(), this.supervisor.dispose()]);

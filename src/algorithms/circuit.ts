@@ -65,6 +65,10 @@ export class Circuit {
   /** Takes over rules and times from a new configuration; what state it is in stays. */
   reconfigure(options: CircuitOptions): void {
     this.#options = options;
+    this.#backoff = undefined;
+    for (let n = 0; n < this.#openings; n++) this.#backoff = (this.#backoff ?? options.openFor).next(undefined);
+    // No further probe would go, and none would decide, where fewer are wanted than have succeeded already.
+    if (this.#state === 'half-open' && this.#probeSuccesses >= options.probes) this.#reset();
   }
 
   get state(): CircuitStateName {
@@ -168,6 +172,8 @@ export class Circuit {
   #reset(): void {
     this.#backoff = undefined;
     this.#openings = 0;
+    // Times only ever grow within one outage; this one is over.
+    this.#openUntil = Number.NEGATIVE_INFINITY;
     for (const rule of this.#options.rules) rule.success(CircuitState.HalfOpen);
     this.#move('closed');
   }

@@ -15,19 +15,16 @@ export interface RetryBudgetOptions {
 }
 
 export class RetryBudget {
-  #options: RetryBudgetOptions;
-  #window: RollingWindow<'requests' | 'retries'>;
+  readonly #options: RetryBudgetOptions;
+  readonly #window: RollingWindow<'requests' | 'retries'>;
 
-  constructor(options: RetryBudgetOptions) {
+  /** @param previous the budget before a reload; what it counted counts on, unless the window has another length */
+  constructor(options: RetryBudgetOptions, previous?: RetryBudget) {
     this.#options = options;
-    this.#window = new RollingWindow(options.windowMs, ['requests', 'retries']);
-  }
-
-  /** Takes over other options; what was counted stays, unless the window has another length. */
-  reconfigure(options: RetryBudgetOptions): void {
-    if (options.windowMs !== this.#options.windowMs)
-      this.#window = new RollingWindow(options.windowMs, ['requests', 'retries']);
-    this.#options = options;
+    this.#window =
+      previous && previous.#options.windowMs === options.windowMs
+        ? previous.#window
+        : new RollingWindow(options.windowMs, ['requests', 'retries']);
   }
 
   /** A new request came: it earns its share of a retry. */

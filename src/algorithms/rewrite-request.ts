@@ -14,15 +14,17 @@ export interface RequestRewrite {
 }
 
 /** Query parameters in which providers accept credentials. */
-const CREDENTIAL_PARAMETER = /([?&])(?:key|api[-_]?key|access_token)=[^&#]*/gi;
+const CREDENTIAL_PARAMETER = /^(?:key|api[-_]?key|access_token)(?:=|$)/i;
 
 /** The target without credentials in its query; the rest stays byte for byte. */
 export function withoutCredentialParameters(target: string): string {
-  if (!target.includes('?')) return target;
-  return target
-    .replace(CREDENTIAL_PARAMETER, '$1')
-    .replace(/([?&])&+/g, '$1')
-    .replace(/[?&]$/, '');
+  const queryAt = target.indexOf('?');
+  if (queryAt < 0) return target;
+  const path = target.slice(0, queryAt);
+  const parameters = target.slice(queryAt + 1).split('&');
+  const kept = parameters.filter((parameter) => !CREDENTIAL_PARAMETER.test(parameter));
+  if (kept.length === parameters.length) return target;
+  return kept.length === 0 ? path : `${path}?${kept.join('&')}`;
 }
 
 export function rewriteTarget(target: string, rules: RequestRewrite['path']): string {

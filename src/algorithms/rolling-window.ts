@@ -5,6 +5,9 @@
 
 const BUCKETS = 10;
 
+/** Where bucket number `n` is kept; clocks may start below zero. */
+const slot = (n: number): number => ((n % BUCKETS) + BUCKETS) % BUCKETS;
+
 /** Several counters that share one window. */
 export class RollingWindow<Name extends string> {
   readonly #widthMs: number;
@@ -26,7 +29,7 @@ export class RollingWindow<Name extends string> {
   add(name: Name, now: number, amount = 1): void {
     this.#roll(now);
     const at = this.#names.indexOf(name);
-    const index = (this.#newest % BUCKETS) * this.#names.length + at;
+    const index = slot(this.#newest) * this.#names.length + at;
     this.#counts[index] = (this.#counts[index] as number) + amount;
     this.#totals[at] = (this.#totals[at] as number) + amount;
   }
@@ -46,7 +49,7 @@ export class RollingWindow<Name extends string> {
     const current = Math.floor(now / this.#widthMs);
     if (current <= this.#newest) return;
     const stale = Math.min(BUCKETS, current - this.#newest);
-    for (let i = 0; i < stale; i++) this.#empty((((current - i) % BUCKETS) + BUCKETS) % BUCKETS);
+    for (let i = 0; i < stale; i++) this.#empty(slot(current - i));
     this.#newest = current;
   }
 

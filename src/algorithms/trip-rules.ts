@@ -30,10 +30,14 @@ export class RatioRule implements IBreaker {
   readonly #window: RollingWindow<'calls' | 'failures' | 'slow'>;
   readonly #now: () => number;
 
-  constructor(options: RatioRuleOptions, now: () => number) {
+  /** @param previous the rule before a reload; what it counted counts on, unless the window has another length */
+  constructor(options: RatioRuleOptions, now: () => number, previous?: RatioRule) {
     this.#options = options;
     this.#now = now;
-    this.#window = new RollingWindow(options.windowMs, ['calls', 'failures', 'slow']);
+    this.#window =
+      previous && previous.#options.windowMs === options.windowMs
+        ? previous.#window
+        : new RollingWindow(options.windowMs, ['calls', 'failures', 'slow']);
   }
 
   /** For cockatiel's serialisation; a window of seconds is not worth keeping. */

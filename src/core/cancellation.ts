@@ -7,8 +7,10 @@
 export type CancelReason =
   /** The agent closed its connection. */
   | 'client-aborted'
-  /** The total bound of the exchange passed. */
+  /** The total bound that the operator gave passed. */
   | 'deadline'
+  /** The total bound that the caller gave passed: it says nothing about the upstream. */
+  | 'caller-deadline'
   /** The upstream did not accept a connection in time. */
   | 'connect-timeout'
   /** The final response head did not come in time. */
@@ -27,12 +29,25 @@ type Listener = (reason: CancelReason) => void;
 export class Cancellation {
   #reason: CancelReason | undefined;
   #listeners: Listener[] | undefined;
+  #parent: Cancellation | undefined;
+  #follow: Listener | undefined;
 
   /** @param parent its cancellation, past or future, cancels this one too */
   constructor(parent?: Cancellation) {
     if (!parent) return;
     if (parent.#reason) this.#reason = parent.#reason;
-    else parent.onCancel((reason) => this.cancel(reason));
+    else {
+      this.#parent = parent;
+      this.#follow = (reason) => this.cancel(reason);
+      parent.onCancel(this.#follow);
+    }
+  }
+
+  /** Stops following the parent. For work that is over while the parent's goes on. */
+  detach(): void {
+    if (this.#follow) this.#parent?.off(this.#follow);
+    this.#parent = undefined;
+    this.#follow = undefined;
   }
 
   get cancelled(): boolean {

@@ -9,7 +9,7 @@ export interface Clock {
   now(): number;
   /** The wall clock, for HTTP dates and log lines only. */
   wallTime(): Date;
-  /** Calls `fn` once after at least `ms` milliseconds. `ms` ≥ 0. */
+  /** Calls `fn` once after at least `ms` milliseconds, or about 24.8 days where `ms` is more. `ms` ≥ 0. */
   setTimer(ms: number, fn: () => void): TimerHandle;
   /** Like `setTimer`, but the timer does not keep the process alive. For housekeeping. */
   setBackgroundTimer(ms: number, fn: () => void): TimerHandle;
@@ -35,11 +35,16 @@ export function sleep(clock: Clock, ms: number, cancellation: Cancellation): Pro
   });
 }
 
+/** Node's timers count in 32 bits and fire at once beyond that; callers may state any bound. */
+const MAX_TIMER_MS = 2 ** 31 - 1;
+
+const timeout = (ms: number, fn: () => void): NodeJS.Timeout => setTimeout(fn, Math.min(ms, MAX_TIMER_MS));
+
 export const systemClock: Clock = {
   now: () => performance.now(),
   wallTime: () => new Date(),
-  setTimer: (ms, fn) => setTimeout(fn, ms) as unknown as TimerHandle,
-  setBackgroundTimer: (ms, fn) => setTimeout(fn, ms).unref() as unknown as TimerHandle,
+  setTimer: (ms, fn) => timeout(ms, fn) as unknown as TimerHandle,
+  setBackgroundTimer: (ms, fn) => timeout(ms, fn).unref() as unknown as TimerHandle,
   clearTimer: (timer) => {
     clearTimeout(timer as unknown as NodeJS.Timeout);
   },

@@ -75,8 +75,8 @@ export class Exchange {
   readonly onInformational: ExchangeInit['onInformational'];
   /** In order; shared by the exchanges of a fallback ladder, so that the trail is one. */
   readonly attempts: Attempt[];
-  /** Names of the upstreams that were asked, in order; a ladder never asks one twice. */
-  readonly visited: readonly string[];
+  /** Names of the upstreams that were asked, in order; shared like `attempts`, so that no ladder asks one twice. */
+  readonly visited: string[];
   /** What retry wants of the attempt that is made next. */
   nextAttempt: { readonly backoffMs: number; readonly freshConnection: boolean } = FIRST_ATTEMPT;
   /** Monotonic instant; Infinity when nothing bounds this exchange. */
@@ -96,7 +96,8 @@ export class Exchange {
     this.clientRetries = init.clientRetries;
     this.onInformational = init.onInformational;
     this.attempts = parent ? parent.attempts : [];
-    this.visited = parent ? [...parent.visited, init.upstream.name] : [init.upstream.name];
+    this.visited = parent ? parent.visited : [];
+    this.visited.push(init.upstream.name);
   }
 
   /** The same call made to another upstream: same id, body, trail and client; another request head. */

@@ -90,6 +90,12 @@ export interface RejectionOutcome {
 
 export type Outcome = ResponseOutcome | FailureOutcome | RejectionOutcome;
 
+/** Calls `fn` once nothing more can come of the outcome: at the end of its body, at once where it has none. */
+export function whenOver(outcome: Outcome, fn: () => void): void {
+  if (outcome.kind === 'response') void outcome.body.completion.then(fn);
+  else fn();
+}
+
 /** Releases an outcome that will not be used. */
 export function discard(outcome: Outcome): void {
   if (outcome.kind === 'response') outcome.body.discard();

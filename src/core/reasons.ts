@@ -82,6 +82,7 @@ export const isReason = (text: string): text is Reason => Object.hasOwn(REASONS,
 const REASON_OF_CANCEL: Readonly<Record<CancelReason, Reason>> = {
   'client-aborted': 'client_aborted',
   deadline: 'deadline_exceeded',
+  'caller-deadline': 'deadline_exceeded',
   'connect-timeout': 'connection_timeout',
   'first-byte-timeout': 'first_byte_timeout',
   'write-timeout': 'write_timeout',

@@ -62,10 +62,10 @@ export function finalVerdict(outcome: Outcome, completion: Completion | undefine
     case 'timed-out':
       return PLAIN.transient;
     case 'client-aborted':
-      // A failing status is the upstream's own, whoever left first.
+    case 'discarded':
+      // A failing status is the upstream's own, whoever left first; a good head without its body is no proof of health.
       return outcome.verdict.result === 'failure' ? outcome.verdict : PLAIN.abandoned;
     case 'complete':
-    case 'discarded':
       return outcome.verdict;
   }
 }

@@ -36,7 +36,9 @@ function classOf(status: number, delayMs: number | undefined): VerdictClass {
 function classify(head: ResponseHead, wallTime: () => Date): Verdict {
   if (head.status < 400) return verdictOf('ok');
   const delayMs = retryAfterMs(head.headers, wallTime);
-  return verdictOf(classOf(head.status, delayMs), delayMs);
+  const verdict = verdictOf(classOf(head.status, delayMs), delayMs);
+  // A 4xx blames the client, such as one that sent too slowly (408): worth another try, no sign of ill health.
+  return head.status < 500 ? { ...verdict, result: 'neutral' } : verdict;
 }
 
 function renderError(error: LocalError): ReturnType<Dialect['renderError']> {

@@ -1,7 +1,7 @@
 /** Turns what an attempt brought into a verdict: the operator's rules first, then the dialect's own knowledge. */
 import { z } from 'zod';
 import type { Dialect } from '../core/dialect.ts';
-import { headerValue } from '../core/header-list.ts';
+import { headerValues } from '../core/header-list.ts';
 import type { FailureOutcome, ResponseOutcome } from '../core/outcome.ts';
 import { REASONS } from '../core/reasons.ts';
 import type { Reason } from '../core/reasons.ts';
@@ -13,6 +13,8 @@ import type { Classify } from './select-endpoint.ts';
 
 const reasonNames = Object.keys(REASONS) as [Reason, ...Reason[]];
 
+const pattern = z.string().refine(isPattern, { error: 'expected a regular expression' });
+
 export const classifyRuleSchema = z
   .strictObject({
     status: z
@@ -22,7 +24,7 @@ export const classifyRuleSchema = z
       .describe('Statuses it applies to: 503, "5xx" or "500-504".'),
     reason: z.array(z.enum(reasonNames)).min(1).optional().describe('Failure reasons it applies to.'),
     headers: z
-      .record(headerName, z.string())
+      .record(headerName, pattern)
       .optional()
       .describe('Response headers that must be present; the value is a regular expression, unanchored.'),
     as: z
@@ -35,6 +37,14 @@ export const classifyRuleSchema = z
   .describe(
     'What an answer or failure means, where the default is wrong for this upstream. The first rule that fits decides.',
   );
+
+function isPattern(text: string): boolean {
+  try {
+    return new RegExp(text, 'i') instanceof RegExp;
+  } catch {
+    return false;
+  }
+}
 
 export type ClassifyRule = z.output<typeof classifyRuleSchema>;
 
@@ -61,14 +71,15 @@ type Matcher = (outcome: ResponseOutcome | FailureOutcome) => boolean;
 function matcherOf(rule: ClassifyRule): Matcher {
   const status = rule.status && statusMatcher(rule.status);
   const headers = Object.entries(rule.headers ?? {}).map(
-    ([name, pattern]) => [name.toLowerCase(), new RegExp(pattern, 'i')] as const,
+    ([name, text]) => [name.toLowerCase(), new RegExp(text, 'i')] as const,
   );
   return (outcome) => {
     if (outcome.kind === 'failure') return rule.reason?.includes(outcome.reason) ?? false;
-    if (rule.reason) return false;
+    // Of a rule for both, the reasons concern failures and the rest concerns responses.
+    if (!status && headers.length === 0) return false;
     const { head } = outcome;
     if (status && !status(head.status)) return false;
-    return headers.every(([name, pattern]) => pattern.test(headerValue(head.headers, name) ?? '\0'));
+    return headers.every(([name, wanted]) => headerValues(head.headers, name).some((is) => wanted.test(is)));
   };
 }
 

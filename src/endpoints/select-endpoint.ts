@@ -8,6 +8,7 @@ import type { Clock } from '../core/clock.ts';
 import type { Emit } from '../core/events.ts';
 import { Attempt } from '../core/exchange.ts';
 import type { Exchange } from '../core/exchange.ts';
+import { whenOver } from '../core/outcome.ts';
 import type { FailureOutcome, Outcome, ResponseOutcome } from '../core/outcome.ts';
 import type { Next } from '../core/policy.ts';
 import { verdictOf } from '../core/verdict.ts';
@@ -23,6 +24,10 @@ declare module '../core/events.ts' {
 
 /** Judges what an attempt brought. */
 export type Classify = (outcome: ResponseOutcome | FailureOutcome) => Verdict;
+
+/** The caller gave less time than was needed: as if it had left. */
+const isCallersDoing = (attempt: Attempt, outcome: Outcome): boolean =>
+  outcome.kind === 'failure' && attempt.cancellation.reason === 'caller-deadline';
 
 export function selectEndpoint(
   endpoints: EndpointSet,
@@ -42,8 +47,9 @@ export function selectEndpoint(
     const attempt = new Attempt(exchange, chosen.endpoint, new ChildCancellation(cancellation), clock.now());
     const outcome = await chosen.send(attempt, attempt.cancellation);
     attempt.durationMs = clock.now() - attempt.startedAt;
+    whenOver(outcome, () => attempt.cancellation.detach());
     if (outcome.kind === 'rejection') return outcome;
-    const verdict = classify(outcome);
+    const verdict = isCallersDoing(attempt, outcome) ? verdictOf('abandoned') : classify(outcome);
     attempt.verdict = verdict;
     if (outcome.kind === 'response') attempt.status = outcome.head.status;
     else attempt.reason = outcome.reason;

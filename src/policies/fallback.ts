@@ -143,7 +143,10 @@ class Fallback implements Policy<Exchange> {
   }
 
   async run(exchange: Exchange, next: Next<Exchange>, cancellation: Cancellation): Promise<Outcome> {
-    const first = await this.#first(exchange, next, cancellation);
+    const { after } = this.#ladder;
+    const primary = after === undefined ? cancellation : new Cancellation(cancellation);
+    const pending = next(exchange, primary);
+    const first = await (after === undefined ? pending : this.#inTime(pending, after, primary));
     if (first === 'slow') return this.#climb(exchange, cancellation, { trigger: 'slow', worst: undefined });
     const trigger = this.#triggerOf(first);
     if (trigger === undefined || cancellation.cancelled) return first;
@@ -158,18 +161,14 @@ class Fallback implements Policy<Exchange> {
     // Nothing is held.
   }
 
-  /** The upstream's own outcome, or `slow` when it has not begun in time; it is given up then. */
-  async #first(
-    exchange: Exchange,
-    next: Next<Exchange>,
-    cancellation: Cancellation,
+  /** The upstream's own outcome, or `slow` when it has not begun within `afterMs`; it is given up then. */
+  async #inTime(
+    pending: Promise<Outcome>,
+    afterMs: number,
+    primary: Cancellation,
   ): Promise<Outcome | 'slow'> {
-    const { after } = this.#ladder;
-    if (after === undefined) return next(exchange, cancellation);
-    const primary = new Cancellation(cancellation);
-    const timer = new Cancellation(cancellation);
-    const pending = next(exchange, primary);
-    const winner = await Promise.race([pending, sleep(this.#deps.clock, after, timer)]);
+    const timer = new Cancellation(primary);
+    const winner = await Promise.race([pending, sleep(this.#deps.clock, afterMs, timer)]);
     timer.cancel('superseded');
     if (typeof winner !== 'string') return winner;
     // Cancelled from outside: the pipeline below settles soon by itself.

@@ -10,6 +10,7 @@ import { forwardHeaders } from './forward-headers.ts';
 import { newRequestId, traceOf } from './identity.ts';
 import { ClientBody, NO_BODY } from './request-body.ts';
 import type { ReplayMemory } from './request-body.ts';
+import type { UploadWatch } from './upload-watch.ts';
 import type { RequestFacts } from './request-facts.ts';
 
 export interface AdmitSettings {
@@ -23,6 +24,7 @@ export interface AdmitDeps {
   readonly clock: Clock;
   readonly settings: () => AdmitSettings;
   readonly memory: ReplayMemory;
+  readonly uploads: UploadWatch;
   readonly pseudonym: string;
 }
 
@@ -41,6 +43,7 @@ export function bodyOf({ req, res, facts, match, upgrade }: Admission, deps: Adm
   return new ClientBody(req, facts.contentLength, {
     limits: { replayBytes: replayLimitBytes, bufferFirstBytes, maxBytes: maxBodyBytes, idleMs: bodyIdleMs },
     memory: deps.memory,
+    watch: deps.uploads,
     clock: deps.clock,
     ...(facts.expectsContinue && { sendContinue: () => res.writeContinue() }),
   });

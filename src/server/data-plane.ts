@@ -5,11 +5,13 @@ import type { Clock } from '../core/clock.ts';
 import type { Emit } from '../core/events.ts';
 import type { Supervisor } from '../runtime/supervisor.ts';
 import { splitAddress } from './address.ts';
+import type { AdmitSettings } from './admit.ts';
 import { ExchangeHandler } from './exchange-handler.ts';
 import type { Entrance } from './exchange-handler.ts';
 import { Listener } from './listener.ts';
 import type { ListenerOptions } from './listener.ts';
 import { ReplayMemory } from './request-body.ts';
+import { UploadWatch } from './upload-watch.ts';
 
 declare module '../core/events.ts' {
   interface EventMap {
@@ -48,6 +50,7 @@ export class DataPlane {
   readonly #deps: DataPlaneDeps;
   readonly #memory = new ReplayMemory();
   readonly #handler: ExchangeHandler;
+  #settings: AdmitSettings = { agentHeader: '', maxBodyBytes: 0, bodyIdleMs: 0 };
   #open = new Map<string, Open>();
 
   constructor(deps: DataPlaneDeps) {
@@ -58,8 +61,9 @@ export class DataPlane {
       emit,
       pseudonym,
       memory: this.#memory,
+      uploads: new UploadWatch(clock),
       runtime: () => supervisor.runtime,
-      settings: () => admitSettings(supervisor.config),
+      settings: () => this.#settings,
     });
   }
 
@@ -98,6 +102,7 @@ export class DataPlane {
     }
     const commit = (): void => {
       this.#memory.limitBytes = config.server.replayMemory;
+      this.#settings = admitSettings(config);
       this.#commit(wanted, opened);
     };
     return { commit, abort: () => closeAll(opened.values()) };
@@ -160,7 +165,7 @@ function closeAll(listeners: Iterable<Open>): void {
   for (const { listener } of listeners) void listener.close();
 }
 
-const admitSettings = ({ server }: Config) => ({
+const admitSettings = ({ server }: Config): AdmitSettings => ({
   agentHeader: server.agentHeader.toLowerCase(),
   maxBodyBytes: server.maxRequestBody,
   bodyIdleMs: server.bodyTimeout,

@@ -18,6 +18,7 @@ import { newRequestId } from './identity.ts';
 import { localAnswer } from './local-answer.ts';
 import { ClientBody } from './request-body.ts';
 import type { BodyProblem, ReplayMemory } from './request-body.ts';
+import type { UploadWatch } from './upload-watch.ts';
 import { readRequest } from './request-facts.ts';
 import type { RequestFacts } from './request-facts.ts';
 import { trailOf } from './trail.ts';
@@ -42,6 +43,7 @@ export interface HandlerDeps {
   readonly runtime: () => Runtime;
   readonly settings: () => AdmitSettings;
   readonly memory: ReplayMemory;
+  readonly uploads: UploadWatch;
   /** Pseudonym of this process in Via and Proxy-Status. */
   readonly pseudonym: string;
 }
@@ -93,7 +95,7 @@ export class ExchangeHandler {
    * Never rejects. `upgrade` is the protocol that the client wants to switch to.
    * @returns the two ends to join when the upstream switched protocols; else everything is answered already
    */
-  async handle(
+  handle(
     req: IncomingMessage,
     res: ServerResponse,
     entrance: Entrance,
@@ -119,31 +121,29 @@ export class ExchangeHandler {
     const ending = new Ending(exchange, this.#deps.clock, this.#deps.emit);
     this.#active.add(cancellation);
     this.#deps.emit('exchange-started', { exchange });
-    res.once('close', () => {
+    res.on('close', () => {
+      const delivered = res.writableFinished;
       this.#active.delete(cancellation);
-      if (!res.writableFinished) cancellation.cancel('client-aborted');
-      if (body instanceof ClientBody) body.release();
-      ending.clientClosed(res.writableFinished);
+      if (!delivered) cancellation.cancel('client-aborted');
+      if (body instanceof ClientBody) body.release(delivered);
+      ending.clientClosed(delivered);
     });
     if (body instanceof ClientBody) {
       await body.ready();
       body.onProblem(() => cancellation.cancel('client-aborted'));
     }
-    const outcome = cancellation.cancelled ? undefined : await this.#send(match, exchange, cancellation);
+    let outcome: Outcome | undefined;
+    try {
+      if (!cancellation.cancelled) outcome = await match.upstream.send(exchange, cancellation);
+    } catch (error) {
+      this.#deps.emit('internal-error', { where: 'pipeline', error: error as Error });
+      outcome = rejectedByServer('internal_error');
+    }
     return this.#respond(admission, exchange, {
       outcome,
       ending,
       problem: body instanceof ClientBody ? body.problem : undefined,
     });
-  }
-
-  async #send(match: RouteMatch, exchange: Exchange, cancellation: Cancellation): Promise<Outcome> {
-    try {
-      return await match.upstream.send(exchange, cancellation);
-    } catch (error) {
-      this.#deps.emit('internal-error', { where: 'pipeline', error: error as Error });
-      return rejectedByServer('internal_error');
-    }
   }
 
   #respond(
@@ -199,7 +199,7 @@ export class ExchangeHandler {
     sendBytes(res, { ...head, headers: [...head.headers, ...about] }, body);
   }
 
-  #refuse(req: IncomingMessage, res: ServerResponse, reason: Reason, detail: string): undefined {
+  #refuse(req: IncomingMessage, res: ServerResponse, reason: Reason, detail: string): Promise<undefined> {
     const requestId = newRequestId();
     this.#deps.emit('request-refused', { reason, detail, method: req.method ?? '', requestId });
     const { head, body } = localAnswer({
@@ -212,7 +212,7 @@ export class ExchangeHandler {
     // What made the request ambiguous may make the next one on this connection so, too.
     const headers = reason === 'bad_request' ? [...head.headers, 'connection', 'close'] : head.headers;
     sendBytes(res, { ...head, headers: [...headers, 'x-outrigger-request-id', requestId] }, body);
-    return undefined;
+    return Promise.resolve(undefined);
   }
 
   #match(facts: RequestFacts, entrance: Entrance): RouteMatch | undefined {

@@ -4,8 +4,9 @@
  */
 import type { IncomingMessage } from 'node:http';
 import { Readable } from 'node:stream';
-import type { Clock, TimerHandle } from '../core/clock.ts';
+import type { Clock } from '../core/clock.ts';
 import type { RequestBody } from '../core/exchange.ts';
+import type { UploadWatch, WatchedUpload } from './upload-watch.ts';
 
 /** A request without a body. */
 export const NO_BODY: RequestBody = {
@@ -53,7 +54,7 @@ export type BodyProblem = 'client-aborted' | 'too-large' | 'client-idle';
 /** What an upstream's connection sees when the client broke the upload off: an abort, never a shorter request. */
 const uploadBroken = (problem: BodyProblem): Error => new Error(`the upload ended early: ${problem}`);
 
-export class ClientBody implements RequestBody {
+export class ClientBody implements RequestBody, WatchedUpload {
   readonly length: number | undefined;
   /** Set when the upload cannot be completed any more. */
   problem: BodyProblem | undefined;
@@ -62,6 +63,7 @@ export class ClientBody implements RequestBody {
   readonly #limits: BodyLimits;
   readonly #memory: ReplayMemory;
   readonly #clock: Clock;
+  readonly #watch: UploadWatch;
   #kept: Buffer[] = [];
   #keptBytes = 0;
   #receivedBytes = 0;
@@ -75,18 +77,24 @@ export class ClientBody implements RequestBody {
   #onProblem: ((problem: BodyProblem) => void) | undefined;
   #wantContinue: (() => void) | undefined;
   #lastChunkAt: number;
-  #idleTimer: TimerHandle | undefined;
 
   constructor(
     req: IncomingMessage,
     length: number | undefined,
-    options: { limits: BodyLimits; memory: ReplayMemory; clock: Clock; sendContinue?: () => void },
+    options: {
+      limits: BodyLimits;
+      memory: ReplayMemory;
+      clock: Clock;
+      watch: UploadWatch;
+      sendContinue?: () => void;
+    },
   ) {
     this.#req = req;
     this.length = length;
     this.#limits = options.limits;
     this.#memory = options.memory;
     this.#clock = options.clock;
+    this.#watch = options.watch;
     this.#lastChunkAt = options.clock.now();
     this.#wantContinue = options.sendContinue;
     if (length !== undefined && length > options.limits.maxBytes) this.problem = 'too-large';
@@ -109,7 +117,6 @@ export class ClientBody implements RequestBody {
   ready(): Promise<void> {
     if (this.#wantContinue || this.#ended || this.problem || this.#receivedBytes >= this.#firstBytes)
       return Promise.resolve();
-    this.#watchIdle();
     return new Promise((resolve) => {
       this.#onReady = resolve;
     });
@@ -130,13 +137,17 @@ export class ClientBody implements RequestBody {
     return this.#openStream();
   }
 
-  /** Frees what was kept. Call when the exchange has ended. */
-  release(): void {
+  /**
+   * The exchange has ended: frees what was kept.
+   * @param delivered the client has its answer; else it is gone
+   */
+  release(delivered: boolean): void {
+    if (!delivered) this.#fail('client-aborted');
     this.#memory.release(this.#keptBytes);
     this.#keptBytes = 0;
     this.#kept = [];
     this.#whole = undefined;
-    this.#stopIdleTimer();
+    this.#watch.delete(this);
     this.#onProblem = undefined;
     this.#reader?.destroy();
     // What the client still sends is read and dropped, so that it reads our answer and not a reset.
@@ -151,10 +162,7 @@ export class ClientBody implements RequestBody {
     const req = this.#req;
     req.on('data', this.#onData);
     req.on('end', this.#onEnd);
-    req.on('error', () => this.#fail('client-aborted'));
-    req.on('close', () => {
-      if (!this.#ended) this.#fail('client-aborted');
-    });
+    this.#watch.add(this, this.#limits.idleMs);
   }
 
   readonly #onData = (chunk: Buffer): void => {
@@ -166,14 +174,13 @@ export class ClientBody implements RequestBody {
       if (!this.#reader.push(chunk)) this.#req.pause();
     } else if (this.#receivedBytes >= this.#firstBytes) {
       this.#req.pause();
-      this.#stopIdleTimer();
       this.#becomeReady();
     }
   };
 
   readonly #onEnd = (): void => {
     this.#ended = true;
-    this.#stopIdleTimer();
+    this.#watch.delete(this);
     this.#reader?.push(null);
     this.#becomeReady();
   };
@@ -203,7 +210,6 @@ export class ClientBody implements RequestBody {
         if (this.#ended || this.#reader !== reader) return;
         this.#lastChunkAt = this.#clock.now();
         this.#req.resume();
-        this.#watchIdle();
       },
     });
     reader.on('error', () => undefined);
@@ -229,7 +235,7 @@ export class ClientBody implements RequestBody {
   #fail(problem: BodyProblem): void {
     if (this.problem || this.#ended) return;
     this.problem = problem;
-    this.#stopIdleTimer();
+    this.#watch.delete(this);
     this.#reader?.destroy(uploadBroken(problem));
     this.#becomeReady();
     this.#onProblem?.(problem);
@@ -240,22 +246,12 @@ export class ClientBody implements RequestBody {
     this.#onReady = undefined;
   }
 
-  #watchIdle(): void {
-    if (this.#idleTimer === undefined && !this.#ended) this.#armIdleTimer(this.#limits.idleMs);
+  /** See {@link WatchedUpload}. */
+  get lateAt(): number {
+    return this.waitingForClient ? this.#lastChunkAt + this.#limits.idleMs : Number.POSITIVE_INFINITY;
   }
 
-  #armIdleTimer(ms: number): void {
-    this.#idleTimer = this.#clock.setTimer(ms, () => {
-      this.#idleTimer = undefined;
-      const silentMs = this.#clock.now() - this.#lastChunkAt;
-      if (this.#ended || this.#req.isPaused()) return;
-      if (silentMs >= this.#limits.idleMs) this.#fail('client-idle');
-      else this.#armIdleTimer(this.#limits.idleMs - silentMs);
-    });
-  }
-
-  #stopIdleTimer(): void {
-    if (this.#idleTimer !== undefined) this.#clock.clearTimer(this.#idleTimer);
-    this.#idleTimer = undefined;
+  onLate(): void {
+    this.#fail('client-idle');
   }
 }

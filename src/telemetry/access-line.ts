@@ -2,7 +2,7 @@
  * The one line that every exchange leaves. Built by hand: a general serialiser costs about ten times as much, and this
  * is the dearest thing that happens to every request. Never holds bodies, header values or query strings.
  */
-import type { Attempt, Exchange } from '../core/exchange.ts';
+import type { Attempt } from '../core/exchange.ts';
 import type { ExchangeEnding } from '../core/exchange-ending.ts';
 
 /** Strings that need no escaping in JSON. */
@@ -22,18 +22,19 @@ function attemptJson(attempt: Attempt): string {
   return `${json},"durationMs":${ms(attempt.durationMs ?? 0)}}`;
 }
 
-/** @param level pino's number of it */
-export function accessLine(level: number, at: Date, ending: ExchangeEnding): string {
+/** @param level pino's number of it
+ * @param endedAt milliseconds since 1970 */
+export function accessLine(level: number, endedAt: number, ending: ExchangeEnding): string {
   const { exchange } = ending;
   const last = exchange.attempts.at(-1);
-  let line = `{"level":${level},"time":${at.getTime()},"requestId":${quoted(exchange.id)},"traceId":"${exchange.traceId}"`;
+  let line = `{"level":${level},"time":${endedAt},"requestId":${quoted(exchange.id)},"traceId":"${exchange.traceId}"`;
   if (exchange.agentId !== undefined) line += `,"agentId":${quoted(exchange.agentId)}`;
   line += `,"upstream":${quoted(exchange.upstream.name)}`;
   if (last) line += `,"endpoint":${quoted(last.endpoint.name)}`;
   line += `,"method":${quoted(exchange.request.method)},"route":${quoted(exchange.route)},"status":${ending.status}`;
   line += `,"outcome":"${ending.result}","success":${ending.result === 'ok'}`;
   if (ending.reason !== undefined) line += `,"reason":"${ending.reason}"`;
-  line += `,"startTime":"${startTime(exchange, at, ending.durationMs)}","durationMs":${ms(ending.durationMs)},"bytes":${ending.bytes}`;
+  line += `,"startTime":${Math.round(endedAt - ending.durationMs)},"durationMs":${ms(ending.durationMs)},"bytes":${ending.bytes}`;
   if (ending.outcome.kind === 'response' && ending.outcome.from !== 'upstream')
     line += `,"source":"${ending.outcome.from}"`;
   if (ending.replaySkipped) line += ',"replaySkipped":true';
@@ -42,8 +43,4 @@ export function accessLine(level: number, at: Date, ending: ExchangeEnding): str
   if (exchange.attempts.length > 1 || ending.result !== 'ok')
     line += `,"trail":[${exchange.attempts.map(attemptJson).join(',')}]`;
   return `${line},"msg":"exchange"}\n`;
-}
-
-function startTime(_exchange: Exchange, endedAt: Date, durationMs: number): string {
-  return new Date(endedAt.getTime() - durationMs).toISOString();
 }

@@ -25,16 +25,22 @@ export class Bus {
 
   readonly emit = <N extends EventName>(name: N, event: EventMap[N]): void => {
     const list = this.#listeners.get(name);
-    if (list) for (const listener of list) this.#call(() => listener(event));
-    for (const listener of this.#anyListeners) this.#call(() => listener(name, event));
-  };
-
-  #call(listen: () => void): void {
-    try {
-      listen();
-    } catch {
-      // Telemetry must never take traffic with it; the count is a metric.
-      this.#failures += 1;
+    if (list) {
+      for (const listener of list) {
+        try {
+          listener(event);
+        } catch {
+          // Telemetry must never take traffic with it; the count is a metric.
+          this.#failures += 1;
+        }
+      }
     }
-  }
+    for (const listener of this.#anyListeners) {
+      try {
+        listener(name, event);
+      } catch {
+        this.#failures += 1;
+      }
+    }
+  };
 }

@@ -12,8 +12,8 @@ export interface LogOptions {
 }
 
 /** Lines are gathered up to this many bytes; a timer and the exit write what is left. */
-const BATCH_BYTES = 4_096;
-const FLUSH_MS = 500;
+const BATCH_BYTES = 32 * 1024;
+const FLUSH_MS = 250;
 
 export class Log {
   readonly logger: pino.Logger;
@@ -25,7 +25,7 @@ export class Log {
   /** @param fd where lines go; 1 is standard output */
   constructor(clock: Clock, fd: number | string = 1) {
     this.#clock = clock;
-    this.#destination = pino.destination({ dest: fd, sync: false, minLength: BATCH_BYTES });
+    this.#destination = pino.destination({ dest: fd, sync: false, minLength: BATCH_BYTES, maxWrite: 2 * BATCH_BYTES });
     // A reader that went away must not end the process: there is nobody left to tell.
     this.#destination.on('error', () => undefined);
     this.logger = pino({ level: this.#options.level, base: null }, this.#destination);
@@ -42,9 +42,14 @@ export class Log {
     describeEvents(bus, this.logger);
   }
 
-  /** Writes everything that was logged. Synchronous, so that the process may end right after. */
+  /** Writes everything for the last time. */
   close(): void {
     this.#closed = true;
+    this.flush();
+  }
+
+  /** Writes everything that was logged. Synchronous, so that the process may end right after. */
+  flush(): void {
     try {
       this.#destination.flushSync();
     } catch {
@@ -57,7 +62,7 @@ export class Log {
     if (access === 'off' || (access === 'errors' && ending.result === 'ok')) return;
     const level = ending.result === 'error' ? pino.levels.values['warn'] : pino.levels.values['info'];
     if (!this.logger.isLevelEnabled(ending.result === 'error' ? 'warn' : 'info')) return;
-    this.#destination.write(accessLine(level ?? 30, this.#clock.wallTime(), ending));
+    this.#destination.write(accessLine(level ?? 30, this.#clock.wallTime().getTime(), ending));
   }
 
   #scheduleFlush(): void {

@@ -5,7 +5,7 @@ import type { Dispatcher } from 'undici';
 import type { CancelReason } from '../core/cancellation.ts';
 import type { Clock } from '../core/clock.ts';
 import type { Attempt } from '../core/exchange.ts';
-import { endToEndHeaders, hasHeader } from '../core/header-list.ts';
+import { endToEndHeaders, hasHeader, headerValues } from '../core/header-list.ts';
 import type { HeaderList } from '../core/header-list.ts';
 import type { Completion, FailureOutcome, Outcome, ResponseHead } from '../core/outcome.ts';
 import { reasonOfCancel } from '../core/reasons.ts';
@@ -88,6 +88,7 @@ export class Call implements Dispatcher.DispatchHandler, ConnectionAware {
     statusText = '',
   ): void {
     const raw = rawHeaderList(controller.rawHeaders);
+    if (hasUnclearFraming(raw) || status < 100) return this.#refuseHead(controller);
     if (status < 200) {
       this.#attempt.exchange.onInformational?.(status, endToEndHeaders(raw));
       return;
@@ -152,6 +153,14 @@ export class Call implements Dispatcher.DispatchHandler, ConnectionAware {
     this.#controller?.abort(CANCELLED);
   };
 
+  /** The client library lets some messages pass whose end nobody can know; relaying them would be guessing. */
+  #refuseHead(controller: Dispatcher.DispatchController): void {
+    this.#attempt.cancellation.off(this.#onCancel);
+    this.#attempt.phase = 'ended';
+    this.#settle(this.#failure('protocol_error', 'the response head leaves its framing unclear', false));
+    controller.abort(CANCELLED);
+  }
+
   #source(controller: Dispatcher.DispatchController): ConstructorParameters<typeof UpstreamBody>[1] {
     return {
       pause: () => controller.pause(),
@@ -188,6 +197,12 @@ export class Call implements Dispatcher.DispatchHandler, ConnectionAware {
     this.#settled = true;
     this.#resolve(outcome);
   }
+}
+
+/** Any Transfer-Encoding but a single `chunked` (RFC 9112 §6.3): the length of the body would be anyone's guess. */
+function hasUnclearFraming(headers: HeaderList): boolean {
+  const codings = headerValues(headers, 'transfer-encoding');
+  return codings.length > 1 || (codings.length === 1 && codings[0]?.trim().toLowerCase() !== 'chunked');
 }
 
 /** Whatever the network called it, after the head it is an answer that broke off. */

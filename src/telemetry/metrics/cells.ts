@@ -10,19 +10,74 @@ export type Labels = Readonly<Record<string, string>>;
 /** Series per metric beyond which everything new is counted as `other`; configured names stay far below it. */
 const MAX_SERIES = 2_000;
 
+/** A series and its way there, one label a step: looking it up makes no strings and no garbage. */
+class Series<T> {
+  readonly #names: readonly string[];
+  readonly #make: (labels: Labels) => T;
+  readonly #root: Step<T> = { next: new Map(), cell: undefined };
+  readonly cells: T[] = [];
+
+  constructor(names: readonly string[], make: (labels: Labels) => T) {
+    this.#names = names;
+    this.#make = make;
+  }
+
+  /** @param values in the order of the names */
+  at(values: readonly string[]): T {
+    let step = this.#root;
+    for (const value of values) {
+      let next = step.next.get(value);
+      if (!next) {
+        next = { next: new Map(), cell: undefined };
+        step.next.set(value, next);
+      }
+      step = next;
+    }
+    return (step.cell ??= this.#create(values));
+  }
+
+  #create(values: readonly string[]): T {
+    if (this.cells.length >= MAX_SERIES) return this.#overflow();
+    return this.#add(Object.fromEntries(this.#names.map((name, i) => [name, values[i] ?? ''])));
+  }
+
+  #shared: T | undefined;
+
+  #overflow(): T {
+    this.#shared ??= this.#add(Object.fromEntries(this.#names.map((name) => [name, 'other'])));
+    return this.#shared;
+  }
+
+  #add(labels: Labels): T {
+    const cell = this.#make(labels);
+    this.cells.push(cell);
+    return cell;
+  }
+}
+
+interface Step<T> {
+  readonly next: Map<string, Step<T>>;
+  cell: T | undefined;
+}
+
 interface Cell {
   readonly labels: Labels;
   value: number;
 }
 
+interface MetricSpec<Name extends string> {
+  readonly name: string;
+  readonly help: string;
+  readonly labels: readonly Name[];
+}
+
 /** One counter with its series. */
 export class CounterFamily<Name extends string> {
-  readonly #names: readonly Name[];
-  readonly #cells = new Map<string, Cell>();
+  readonly #series: Series<Cell>;
 
-  constructor(registry: Registry, spec: { name: string; help: string; labels: readonly Name[] }) {
-    this.#names = spec.labels;
-    const cells = this.#cells;
+  constructor(registry: Registry, spec: MetricSpec<Name>) {
+    const series = new Series<Cell>(spec.labels, (labels) => ({ labels, value: 0 }));
+    this.#series = series;
     new Counter({
       name: spec.name,
       help: spec.help,
@@ -30,41 +85,19 @@ export class CounterFamily<Name extends string> {
       registers: [registry],
       collect() {
         this.reset();
-        for (const { labels, value } of cells.values()) this.inc(labels as Record<Name, string>, value);
+        for (const { labels, value } of series.cells) this.inc(labels as Record<Name, string>, value);
       },
     });
   }
 
   /** @param values in the order of the labels; each from a closed set */
   add(values: readonly string[], amount = 1): void {
-    this.#cell(values).value += amount;
+    this.#series.at(values).value += amount;
   }
 
   /** Makes the series visible before anything happened, so that rates have a start. */
   create(values: readonly string[]): void {
-    this.#cell(values);
-  }
-
-  #cell(values: readonly string[]): Cell {
-    const key = values.length === 1 ? (values[0] as string) : values.join('\0');
-    let cell = this.#cells.get(key);
-    if (!cell) {
-      const full = this.#cells.size >= MAX_SERIES;
-      const labels = Object.fromEntries(
-        this.#names.map((name, i) => [name, full ? 'other' : (values[i] ?? '')]),
-      );
-      cell = { labels, value: 0 };
-      if (full) return this.#overflow(cell);
-      this.#cells.set(key, cell);
-    }
-    return cell;
-  }
-
-  #overflow(cell: Cell): Cell {
-    const known = this.#cells.get('other');
-    if (known) return known;
-    this.#cells.set('other', cell);
-    return cell;
+    this.#series.at(values);
   }
 }
 
@@ -77,37 +110,35 @@ interface HistogramCell {
 
 /** One histogram with its series. */
 export class HistogramFamily<Name extends string> {
-  readonly #names: readonly Name[];
   readonly #buckets: readonly number[];
-  readonly #cells = new Map<string, HistogramCell>();
+  readonly #series: Series<HistogramCell>;
 
-  constructor(
-    registry: Registry,
-    spec: { name: string; help: string; labels: readonly Name[]; buckets: readonly number[] },
-  ) {
-    this.#names = spec.labels;
-    this.#buckets = spec.buckets;
-    const { name, help, buckets } = spec;
-    const values = (): MetricValueWithName<string>[] =>
-      [...this.#cells.values()].flatMap((cell) => publish(name, buckets, cell));
+  constructor(registry: Registry, spec: MetricSpec<Name> & { readonly buckets: readonly number[] }) {
+    const { name, help, labels: labelNames, buckets } = spec;
+    const counts = (): Float64Array => new Float64Array(buckets.length + 1);
+    const series = new Series<HistogramCell>(labelNames, (labels) => ({
+      labels,
+      counts: counts(),
+      sum: 0,
+      count: 0,
+    }));
+    this.#buckets = buckets;
+    this.#series = series;
     class Published extends Histogram<string> {
       override async get(): Promise<MetricObjectWithValues<MetricValueWithName<string>>> {
-        return { ...(await super.get()), values: values() };
+        return {
+          ...(await super.get()),
+          values: series.cells.flatMap((cell) => publish(name, buckets, cell)),
+        };
       }
     }
     registry.registerMetric(
-      new Published({ name, help, labelNames: [...spec.labels], buckets: [...buckets], registers: [] }),
+      new Published({ name, help, labelNames: [...labelNames], buckets: [...buckets], registers: [] }),
     );
   }
 
   observe(labelValues: readonly string[], value: number): void {
-    const key = labelValues.length === 1 ? (labelValues[0] as string) : labelValues.join('\0');
-    let cell = this.#cells.get(key);
-    if (!cell) {
-      const labels = Object.fromEntries(this.#names.map((name, i) => [name, labelValues[i] ?? '']));
-      cell = { labels, counts: new Float64Array(this.#buckets.length + 1), sum: 0, count: 0 };
-      this.#cells.set(key, cell);
-    }
+    const cell = this.#series.at(labelValues);
     let at = 0;
     while (at < this.#buckets.length && value > (this.#buckets[at] as number)) at += 1;
     cell.counts[at] = (cell.counts[at] as number) + 1;

@@ -1,0 +1,91 @@
+/** The upstreams as they are now: where they lead, and what every policy around them has in its hands. */
+import type { FastifyInstance } from 'fastify';
+import type { LiveUpstream } from '../runtime/upstream.ts';
+import type { AdminDeps } from './admin-deps.ts';
+import { requireConfig } from './admin-deps.ts';
+import { AdminProblem, problemResponses } from './problems.ts';
+
+export const nameSchema = {
+  type: 'object',
+  required: ['name'],
+  properties: { name: { type: 'string', minLength: 1, maxLength: 100 } },
+} as const;
+
+/** Plain data of a policy's own choosing. */
+export const snapshotSchema = { type: 'object', additionalProperties: true } as const;
+
+const upstreamSchema = {
+  type: 'object',
+  required: ['name', 'dialect', 'endpoints', 'policies'],
+  properties: {
+    name: { type: 'string' },
+    dialect: { type: 'string' },
+    route: { type: 'string' },
+    listen: { type: 'string' },
+    endpoints: {
+      type: 'array',
+      items: {
+        type: 'object',
+        properties: {
+          name: { type: 'string' },
+          connected: { type: 'integer' },
+          free: { type: 'integer' },
+          running: { type: 'integer' },
+        },
+      },
+    },
+    policies: {
+      type: 'array',
+      items: { type: 'object', properties: { name: { type: 'string' }, state: snapshotSchema } },
+    },
+  },
+} as const;
+
+const listSchema = {
+  type: 'object',
+  required: ['upstreams'],
+  properties: { upstreams: { type: 'array', items: upstreamSchema } },
+} as const;
+
+export function upstreamRoutes(app: FastifyInstance, { supervisor }: AdminDeps): void {
+  app.get(
+    '/admin/upstreams',
+    { schema: { response: { 200: listSchema, ...problemResponses } } },
+    async () => ({
+      upstreams: [...requireConfig(supervisor).runtime.upstreams.values()].map(viewOf),
+    }),
+  );
+  app.get<{ Params: { name: string } }>(
+    '/admin/upstreams/:name',
+    { schema: { params: nameSchema, response: { 200: upstreamSchema, ...problemResponses } } },
+    async ({ params }) => viewOf(findUpstream(supervisor, params.name)),
+  );
+}
+
+/** @throws AdminProblem 404 that names the upstreams there are */
+export function findUpstream(supervisor: AdminDeps['supervisor'], name: string): LiveUpstream {
+  const { upstreams } = requireConfig(supervisor).runtime;
+  const upstream = upstreams.get(name);
+  if (upstream) return upstream;
+  const known = [...upstreams.keys()];
+  throw new AdminProblem({
+    status: 404,
+    code: 'no_such_upstream',
+    detail: `there is no upstream ${JSON.stringify(name)}; there ${known.length === 0 ? 'are none' : `are ${known.join(', ')}`}`,
+    members: { known },
+  });
+}
+
+function viewOf(upstream: LiveUpstream) {
+  return {
+    name: upstream.name,
+    dialect: upstream.identity.dialect.name,
+    route: upstream.settings.route,
+    listen: upstream.settings.listen,
+    endpoints: upstream.endpoints.members.map(({ endpoint, connections }) => ({
+      name: endpoint.name,
+      ...connections(),
+    })),
+    policies: upstream.snapshots(),
+  };
+}

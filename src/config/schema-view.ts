@@ -1,0 +1,238 @@
+/**
+ * What a schema says about one place of the tree: which keys belong there, which types fit, whether it is secret.
+ * The only file that looks inside zod schemas; wrappers (optional, defaults, codecs, unions) are seen through, from
+ * the side of the input.
+ */
+import { z } from 'zod';
+import type { Scalar } from './tree.ts';
+
+type AnySchema = z.core.$ZodTypes;
+
+/** The message of an issue for which the schema gives none. No schema says this itself. */
+export const NO_OWN_WORDS = '\u0000';
+
+/** One of the schemas that may apply at a place: a union gives several. */
+interface Alternative {
+  readonly schema: AnySchema;
+  readonly secret: boolean;
+}
+
+export class SchemaView {
+  readonly #alternatives: readonly Alternative[];
+  readonly #nullable: boolean;
+  /** Children the schema itself does not have. */
+  readonly #extra: ReadonlyMap<string, SchemaView>;
+  readonly #children = new Map<string, SchemaView>();
+  #freeChild: SchemaView | undefined;
+  #holdsSecret: boolean | undefined;
+
+  private constructor(sources: readonly Alternative[], extra: ReadonlyMap<string, SchemaView>) {
+    const seen = seeThrough(sources);
+    this.#alternatives = seen.alternatives;
+    this.#nullable = seen.nullable;
+    this.#extra = extra;
+  }
+
+  static of(schema: z.ZodType): SchemaView {
+    return new SchemaView([{ schema: schema as unknown as AnySchema, secret: false }], new Map());
+  }
+
+  /** This view with one more named child, for a section that the schema itself does not have. */
+  with(key: string, child: SchemaView): SchemaView {
+    return new SchemaView(this.#alternatives, new Map([...this.#extra, [key, child]]));
+  }
+
+  /** False where the schema has no place for anything: an unknown key and all below it. */
+  get known(): boolean {
+    return this.#alternatives.length > 0;
+  }
+
+  /** The names that belong here; a record's free names are not among them. */
+  get keys(): readonly string[] {
+    const named = this.#alternatives.flatMap(({ schema }) => namedKeys(schema));
+    return [...new Set([...named, ...this.#extra.keys()])];
+  }
+
+  /** Names may be chosen freely: a record, or anything goes. */
+  get hasFreeKeys(): boolean {
+    return this.#alternatives.some(({ schema }) => freeChild(schema) !== undefined);
+  }
+
+  get acceptsList(): boolean {
+    return this.#hasType('array', 'tuple', 'any', 'unknown');
+  }
+
+  get acceptsMap(): boolean {
+    return this.#hasType('object', 'record', 'any', 'unknown');
+  }
+
+  /** Whether a scalar of this type (for literals: this very value) could be valid here. */
+  accepts(value: Scalar): boolean {
+    if (value === null && this.#nullable) return true;
+    return this.#alternatives.some(({ schema }) => acceptsScalar(schema, value));
+  }
+
+  /** Never print what stands here. */
+  get secret(): boolean {
+    return this.#alternatives.some(({ secret }) => secret);
+  }
+
+  /** Secret here or somewhere below: a value of the wrong shape may be a misplaced secret. */
+  get holdsSecret(): boolean {
+    return (this.#holdsSecret ??=
+      this.secret || this.#alternatives.some(({ schema }) => schemaHoldsSecret(schema, new Set())));
+  }
+
+  /** What applies under a key or an index. */
+  child(segment: string | number): SchemaView {
+    const known = this.#extra.get(String(segment)) ?? this.#children.get(String(segment));
+    if (known) return known;
+    const named = this.#alternatives.some(({ schema }) => hasOwnChild(schema, segment));
+    if (!named) return (this.#freeChild ??= this.#below(segment));
+    const view = this.#below(segment);
+    this.#children.set(String(segment), view);
+    return view;
+  }
+
+  at(path: readonly (string | number)[]): SchemaView {
+    let view: SchemaView = this; // eslint-disable-line @typescript-eslint/no-this-alias -- the walk starts here
+    for (const segment of path) view = view.child(segment);
+    return view;
+  }
+
+  /**
+   * What the schema says, in words of its own, against this text; undefined when it takes the text or has no own words.
+   * Lets `5` be answered with "expected a duration such as …" rather than "expected a string".
+   */
+  objectionTo(text: string): string | undefined {
+    const [only, ...others] = this.#alternatives;
+    if (!only || others.length > 0 || only.schema._zod.def.type !== 'string') return undefined;
+    const message = z.safeParse(only.schema, text, { error: () => NO_OWN_WORDS }).error?.issues[0]?.message;
+    return message === NO_OWN_WORDS ? undefined : message;
+  }
+
+  #below(segment: string | number): SchemaView {
+    const sources: Alternative[] = [];
+    for (const { schema, secret } of this.#alternatives) {
+      const child = childSchema(schema, segment);
+      if (child) sources.push({ schema: child, secret });
+    }
+    return new SchemaView(sources, new Map());
+  }
+
+  #hasType(...types: readonly string[]): boolean {
+    return this.#alternatives.some(({ schema }) => types.includes(schema._zod.def.type));
+  }
+}
+
+/** Looks through wrappers and unions to the schemas that meet the input. */
+function seeThrough(sources: readonly Alternative[]): {
+  alternatives: readonly Alternative[];
+  nullable: boolean;
+} {
+  const alternatives: Alternative[] = [];
+  let nullable = false;
+  const visit = (schema: AnySchema, inherited: boolean): void => {
+    const secret = inherited || isMarkedSecret(schema);
+    const inner = innerSchemas(schema);
+    if (schema._zod.def.type === 'nullable') nullable = true;
+    if (inner) for (const next of inner) visit(next, secret);
+    else alternatives.push({ schema, secret });
+  };
+  for (const { schema, secret } of sources) visit(schema, secret);
+  return { alternatives, nullable };
+}
+
+function isMarkedSecret(schema: AnySchema): boolean {
+  return z.globalRegistry.get(schema)?.['secret'] === true;
+}
+
+/** What a wrapper wraps, as the input meets it; undefined for a schema that is no wrapper. */
+function innerSchemas(schema: AnySchema): readonly AnySchema[] | undefined {
+  const def = schema._zod.def;
+  switch (def.type) {
+    case 'optional':
+    case 'nullable':
+    case 'default':
+    case 'prefault':
+    case 'nonoptional':
+    case 'readonly':
+    case 'catch':
+      return [def.innerType as AnySchema];
+    case 'pipe':
+      return [((def.in as AnySchema)._zod.def.type === 'transform' ? def.out : def.in) as AnySchema];
+    case 'lazy':
+      return [def.getter() as AnySchema];
+    case 'union':
+      return def.options as readonly AnySchema[];
+    case 'intersection':
+      return [def.left as AnySchema, def.right as AnySchema];
+    default:
+      return undefined;
+  }
+}
+
+function namedKeys(schema: AnySchema): readonly string[] {
+  const def = schema._zod.def;
+  return def.type === 'object' ? Object.keys(def.shape) : [];
+}
+
+/** The schema of freely named children. */
+function freeChild(schema: AnySchema): AnySchema | undefined {
+  const def = schema._zod.def;
+  if (def.type === 'record') return def.valueType as AnySchema;
+  if (def.type === 'any' || def.type === 'unknown') return schema;
+  const catchall = def.type === 'object' ? (def.catchall as AnySchema | undefined) : undefined;
+  return catchall && catchall._zod.def.type !== 'never' ? catchall : undefined;
+}
+
+/** A child that only this key or index has. */
+function hasOwnChild(schema: AnySchema, segment: string | number): boolean {
+  const def = schema._zod.def;
+  return def.type === 'tuple' || (def.type === 'object' && Object.hasOwn(def.shape, segment));
+}
+
+function childSchema(schema: AnySchema, segment: string | number): AnySchema | undefined {
+  const def = schema._zod.def;
+  if (def.type === 'array') return def.element as AnySchema;
+  if (def.type === 'tuple')
+    return (def.items[Number(segment)] ?? def.rest ?? undefined) as AnySchema | undefined;
+  if (def.type === 'object' && Object.hasOwn(def.shape, segment)) return def.shape[segment] as AnySchema;
+  return freeChild(schema);
+}
+
+function acceptsScalar(schema: AnySchema, value: Scalar): boolean {
+  const def = schema._zod.def;
+  switch (def.type) {
+    case 'any':
+    case 'unknown':
+      return true;
+    case 'literal':
+      return def.values.includes(value);
+    case 'enum':
+      return Object.values(def.entries).includes(value as string | number);
+    case 'template_literal':
+      return typeof value === 'string';
+    case 'null':
+      return value === null;
+    default:
+      return value !== null && def.type === typeof value;
+  }
+}
+
+/** Cycles through lazy schemas end at what is already being looked at. */
+function schemaHoldsSecret(schema: AnySchema, seen: Set<AnySchema>): boolean {
+  if (seen.has(schema)) return false;
+  seen.add(schema);
+  if (isMarkedSecret(schema)) return true;
+  return belowSchemas(schema).some((child) => schemaHoldsSecret(child, seen));
+}
+
+function belowSchemas(schema: AnySchema): readonly AnySchema[] {
+  const def = schema._zod.def;
+  if (def.type === 'object') return Object.values(def.shape) as AnySchema[];
+  if (def.type === 'array') return [def.element as AnySchema];
+  if (def.type === 'tuple') return def.items as readonly AnySchema[];
+  if (def.type === 'record') return [def.valueType as AnySchema];
+  return innerSchemas(schema) ?? [];
+}

@@ -1,0 +1,26 @@
+/** What the code says of itself, read from its text: events, log messages, journal entries. */
+import { filesUnder, readText } from './docs-pages.ts';
+
+export const sourceFiles = (): string[] => filesUnder('src', '.ts');
+
+/** Names that modules add to the EventMap by declaration merging. */
+export function eventNames(): string[] {
+  return sourceFiles().flatMap((file) => {
+    const maps = readText(file).matchAll(/ {2}interface EventMap \{\n(.*?)\n {2}\}/gs);
+    return [...maps].flatMap(([, body = '']) =>
+      [...body.matchAll(/^ {4}'?([a-z-]+)'?: /gm)].map((match) => match[1]!),
+    );
+  });
+}
+
+/** Texts of the log lines that events lead to. */
+export function logMessages(): string[] {
+  const text = readText('src/telemetry/log-events.ts');
+  const messages = [...text.matchAll(/\},\s*'([^']+)',?\s*\)/g)].map((match) => match[1]!);
+  return [...new Set(messages)];
+}
+
+export function journalEvents(): string[] {
+  const text = readText('src/telemetry/journal.ts');
+  return [...new Set([...text.matchAll(/#add\(\s*'([a-z-]+)'/g)].map((match) => match[1]!))];
+}

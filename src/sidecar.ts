@@ -18,7 +18,6 @@ import { Supervisor } from './runtime/supervisor.ts';
 import type { ReloadResult } from './runtime/supervisor.ts';
 import type { LiveUpstream } from './runtime/upstream.ts';
 import { DataPlane } from './server/data-plane.ts';
-import { newPseudonym } from './server/identity.ts';
 import { Bus } from './telemetry/bus.ts';
 import { Journal } from './telemetry/journal.ts';
 import { Log } from './telemetry/log.ts';
@@ -66,7 +65,7 @@ export class Sidecar {
     const clock = this.#clock;
     const { emit } = this.bus;
     this.supervisor = new Supervisor(options.input, { clock, random, emit, watch: this.#connections });
-    this.dataPlane = new DataPlane({ clock, emit, supervisor: this.supervisor, pseudonym: newPseudonym() });
+    this.dataPlane = new DataPlane({ clock, emit, supervisor: this.supervisor });
     this.supervisor.prepare = (config) => this.dataPlane.prepare(config);
     this.playground = new PlaygroundHost({ clock, random });
     this.journal = new Journal(clock);

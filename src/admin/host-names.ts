@@ -3,7 +3,7 @@ import { isIP, isIPv4 } from 'node:net';
 
 /** The host of a Host field in lower case, without port, brackets and final dot; undefined when it is none. */
 export function hostNameOf(field: string | undefined): string | undefined {
-  const match = /^(?:\[([0-9a-f:.]+)\]|([^\s:/?#@[\]]+?)\.?)(?::\d{1,5})?$/i.exec(field ?? '');
+  const match = /^(?:\[([0-9a-f:.]+)\]|([^\s:/?#@[\].][^\s:/?#@[\]]*?)\.?)(?::\d{1,5})?$/i.exec(field ?? '');
   return (match?.[1] ?? match?.[2])?.toLowerCase();
 }
 

@@ -66,7 +66,8 @@ export class Circuit {
   reconfigure(options: CircuitOptions): void {
     this.#options = options;
     this.#backoff = undefined;
-    for (let n = 0; n < this.#openings; n++) this.#backoff = (this.#backoff ?? options.openFor).next(undefined);
+    for (let n = 0; n < this.#openings; n++)
+      this.#backoff = (this.#backoff ?? options.openFor).next(undefined);
     // No further probe would go, and none would decide, where fewer are wanted than have succeeded already.
     if (this.#state === 'half-open' && this.#probeSuccesses >= options.probes) this.#reset();
   }

@@ -46,7 +46,7 @@ export class Arguments {
     const value = this.text(name) ?? choices[0];
     const choice = choices.find((each) => each === value);
     if (choice === undefined)
-      throw new UsageError(`--${name}: expected ${choices.join(', ')}, got ${JSON.stringify(value)}`);
+      throw new UsageError(`--${name}: expected one of ${choices.join(', ')}, got ${JSON.stringify(value)}`);
     return choice;
   }
 

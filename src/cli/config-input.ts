@@ -12,13 +12,13 @@ export const CONFIG_OPTIONS = {
     short: 'c',
     multiple: true,
     placeholder: 'FILE',
-    help: 'Configuration file; repeat it to lay files over each other. Default: OUTRIGGER_CONFIG, then the packaged one.',
+    help: 'A layer of the configuration; repeatable. Default: OUTRIGGER_CONFIG, then the packaged file.',
   },
   set: {
     type: 'string',
     multiple: true,
     placeholder: 'PATH=VALUE',
-    help: 'Set one value over all files, such as upstreams.openai.policies.retry.maxRetries=3. Repeatable.',
+    help: 'A value over all files; repeatable. Example: server.listen=127.0.0.1:8081',
   },
 } as const satisfies Record<string, Option>;
 

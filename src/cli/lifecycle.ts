@@ -1,6 +1,4 @@
 /** The life of a running sidecar as signals and mishaps see it: drain, stop, reload, or go on. */
-import { systemClock } from '../core/clock.ts';
-import type { Clock } from '../core/clock.ts';
 
 /** What is needed of a running sidecar. */
 export interface Stoppable {
@@ -9,30 +7,25 @@ export interface Stoppable {
     close(): void;
   };
   stop(): Promise<unknown>;
-  reload(cause: string): Promise<unknown>;
+  reload(cause: string): Promise<{ readonly applied: boolean; readonly changed: boolean }>;
 }
 
 const SIGNAL_NUMBERS = { SIGINT: 2, SIGTERM: 15 } as const;
 
 type StopSignal = keyof typeof SIGNAL_NUMBERS;
 
-/** Ctrl-C reaches a child of npm twice, from the terminal and from npm: what comes this soon is the same request. */
-const ECHO_MS = 200;
-
 /** Never returns to a process that could linger: it ends the process once the sidecar has stopped. */
 export function runUntilStopped(sidecar: Stoppable): Promise<never> {
-  return new Promise(() => new Lifecycle(sidecar, systemClock).listen());
+  return new Promise(() => new Lifecycle(sidecar).listen());
 }
 
 class Lifecycle {
   readonly #sidecar: Stoppable;
-  readonly #clock: Clock;
-  #stopAskedAt: number | undefined;
+  #stopping = false;
   #exitCode = 0;
 
-  constructor(sidecar: Stoppable, clock: Clock) {
+  constructor(sidecar: Stoppable) {
     this.#sidecar = sidecar;
-    this.#clock = clock;
   }
 
   listen(): void {
@@ -46,31 +39,33 @@ class Lifecycle {
   }
 
   #onStopSignal(signal: StopSignal): void {
-    const now = this.#clock.now();
-    if (this.#stopAskedAt !== undefined) {
-      if (now - this.#stopAskedAt < ECHO_MS) return;
+    if (this.#stopping) {
       this.#sidecar.log.logger.error({ signal }, 'second signal: stopping at once');
       this.#end(128 + SIGNAL_NUMBERS[signal]);
     }
-    this.#stopAskedAt = now;
     this.#sidecar.log.logger.info({ signal }, 'stopping');
     this.#stop();
   }
 
   #onHangup(): void {
-    if (this.#stopAskedAt === undefined) void this.#sidecar.reload('SIGHUP');
+    if (!this.#stopping) void this.#reload();
+  }
+
+  /** A change and a refusal tell of themselves. */
+  async #reload(): Promise<void> {
+    const { applied, changed } = await this.#sidecar.reload('SIGHUP');
+    if (applied && !changed) this.#sidecar.log.logger.info({ cause: 'SIGHUP' }, 'configuration unchanged');
   }
 
   /** The state of the process is unknown from here on: what is in flight may finish, nothing new comes in. */
   #onUncaught(error: Error): void {
     this.#sidecar.log.logger.fatal({ err: asError(error) }, 'uncaught exception; stopping');
     this.#exitCode = 1;
-    if (this.#stopAskedAt !== undefined) return;
-    this.#stopAskedAt = this.#clock.now();
-    this.#stop();
+    if (!this.#stopping) this.#stop();
   }
 
   #stop(): void {
+    this.#stopping = true;
     this.#sidecar.stop().then(
       () => this.#end(this.#exitCode),
       (error: unknown) => {

@@ -21,6 +21,7 @@ export function toJsonSchema(schema: z.ZodType, meta: JsonSchemaMeta): object {
     io: 'input',
     target: 'draft-2020-12',
     unrepresentable: 'any',
+    metadata: new PublishedMetadata(),
   }) as JsonObject;
   const root = widen(exported) as JsonObject;
   addDefaultsSection(root);
@@ -35,6 +36,22 @@ export function toJsonSchema(schema: z.ZodType, meta: JsonSchemaMeta): object {
     ...root,
     $defs: definitions,
   };
+}
+
+/**
+ * What schemas say about themselves, as published: `secret` becomes the standard `writeOnly`. A schema that was marked
+ * secret is another schema than the one of that name, and two definitions cannot share a name, so it has none.
+ */
+class PublishedMetadata extends z.core.$ZodRegistry<Record<string, unknown>> {
+  override get(schema: z.core.$ZodType): Record<string, unknown> | undefined {
+    const { secret, id, ...rest } = z.globalRegistry.get(schema) ?? {};
+    if (secret === true) return { ...rest, writeOnly: true };
+    return id === undefined ? rest : { ...rest, id };
+  }
+
+  override has(schema: z.core.$ZodType): boolean {
+    return z.globalRegistry.has(schema);
+  }
 }
 
 const interpolatedDefinition = (): JsonObject => ({
@@ -68,7 +85,7 @@ function widenUnion(
   return { ...rest, anyOf: scalar ? [...widened, interpolated()] : widened };
 }
 
-const ANNOTATIONS = ['title', 'description', 'default', 'examples', 'deprecated'];
+const ANNOTATIONS = ['title', 'description', 'default', 'examples', 'deprecated', 'writeOnly'];
 
 /** Annotations stay outside, where editors look for them. */
 function besideInterpolated(schema: JsonObject): JsonObject {

@@ -1,18 +1,21 @@
 /**
- * Which stretches of a configuration text must not be shown in an excerpt: values of secret fields, and values under
- * keys that the schema does not know, for a mistyped key may hold a secret.
+ * Which stretches of a configuration text must not be shown in an excerpt: values of secret fields, and everything
+ * under keys that the schema does not know, for a mistyped key may hold a secret.
  */
 import { HIDDEN, hideTemplateText } from './redact.ts';
 import type { Mask } from './redact.ts';
 import type { SchemaView } from './schema-view.ts';
 import type { SourceText } from './source-text.ts';
 import { plainSpelling } from './suggest.ts';
-import type { ScalarNode, TreeNode } from './tree.ts';
+import type { Place, ScalarNode, TreeNode } from './tree.ts';
 
 /** Masks over a whole text, in its offsets. */
 export function masksOf(root: TreeNode, view: SchemaView): readonly Mask[] {
   const masks: Mask[] = [];
   const seen = new Map<TreeNode, Set<SchemaView>>();
+  const names = namesIn(view, 'all');
+  const hideKey = (key: string, at: SchemaView): boolean =>
+    (!at.known || at.secret) && !names.has(plainSpelling(key));
   const visit = (node: TreeNode, at: SchemaView): void => {
     // Aliases share nodes; the same node under the same schema says nothing new.
     const views = seen.get(node) ?? new Set();
@@ -20,7 +23,12 @@ export function masksOf(root: TreeNode, view: SchemaView): readonly Mask[] {
     seen.set(node, views.add(at));
     if (node.kind === 'scalar') masks.push(...maskOf(node, at));
     else if (node.kind === 'list') node.items.forEach((item, index) => visit(item, at.child(index)));
-    else for (const [key, entry] of node.entries) visit(entry.node, at.child(key));
+    else {
+      for (const [key, entry] of node.entries) {
+        if (hideKey(key, at)) masks.push(...maskOver(entry.keyPlace, HIDDEN));
+        visit(entry.node, at.child(key));
+      }
+    }
   };
   visit(root, view);
   return masks;
@@ -30,23 +38,27 @@ export function masksOf(root: TreeNode, view: SchemaView): readonly Mask[] {
 const HARMLESS = /^(?:|~|null|true|false|-?\d{1,4}(?:\.\d+)?|\d{1,6}(?:ms|s|m|h|B|KiB|MiB|GiB))$/;
 
 function maskOf(node: ScalarNode, view: SchemaView): readonly Mask[] {
-  if (node.place.kind !== 'file') return [];
   if (view.known ? !view.holdsSecret : HARMLESS.test(node.text)) return [];
-  const { start, end } = node.place.span;
-  const template = typeof node.value === 'string' && node.value.includes('$');
-  return end > start ? [{ start, end, shown: template ? hideTemplateText(node.value) : HIDDEN }] : [];
+  const template = typeof node.value === 'string' && node.value.includes('$') ? node.value : undefined;
+  return maskOver(node.place, template === undefined ? HIDDEN : hideTemplateText(template));
+}
+
+function maskOver(place: Place, shown: string): readonly Mask[] {
+  if (place.kind !== 'file' || place.span.end <= place.span.start) return [];
+  return [{ start: place.span.start, end: place.span.end, shown }];
 }
 
 const SECRET_KEY = /key|token|secret|password|passwd|credential|authorization|^auth$/;
 
-/** Names that secret fields have, in one spelling. */
-export function secretKeys(view: SchemaView): ReadonlySet<string> {
+/** Every name that the schema gives, in one spelling; with `secret`, only those of secret fields. */
+export function namesIn(view: SchemaView, which: 'all' | 'secret'): ReadonlySet<string> {
   const names = new Set<string>();
   const visit = (at: SchemaView, depth: number): void => {
-    if (depth > 12 || !at.holdsSecret) return;
+    if (depth > DEEPEST_SCHEMA) return;
     for (const key of at.keys) {
-      if (at.child(key).secret) names.add(plainSpelling(key));
-      else visit(at.child(key), depth + 1);
+      const child = at.child(key);
+      if (which === 'all' || child.secret) names.add(plainSpelling(key));
+      visit(child, depth + 1);
     }
     if (at.hasFreeKeys) visit(at.child('*'), depth + 1);
     if (at.acceptsList) visit(at.child(0), depth + 1);
@@ -54,6 +66,9 @@ export function secretKeys(view: SchemaView): ReadonlySet<string> {
   visit(view, 0);
   return names;
 }
+
+/** Deeper nesting comes from schemas that hold themselves. */
+const DEEPEST_SCHEMA = 12;
 
 const KEY = /(?:^|[\s{,"'-])["']?([\w.-]{1,64})["']?[ \t]{0,8}:(?=\s|$)/g;
 const MOST_LINES_BACK = 200;

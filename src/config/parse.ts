@@ -42,13 +42,20 @@ const at = (source: SourceText, start: number, end = start): Place => ({
 
 function syntaxFinding(source: SourceText, fault: { reason: string; offset: number }): Finding {
   const line = source.lineAround(fault.offset).text;
-  return { place: at(source, fault.offset), path: [], message: `${fault.reason}${syntaxHint(line, fault.reason)}` };
+  return {
+    place: at(source, fault.offset),
+    path: [],
+    message: `${fault.reason}${syntaxHint(line, fault.reason)}`,
+  };
 }
 
 /** The two mistakes whose reason alone misleads. */
 function syntaxHint(line: string, reason: string): string {
-  if (line.includes('${') && /comma|flow/.test(reason)) return '; inside { } or [ ] a value with ${…} needs quotes';
-  return line.includes('\t') && reason === 'deficient indentation' ? '; the line holds a tab: use spaces' : '';
+  if (line.includes('${') && /comma|flow/.test(reason))
+    return '; inside { } or [ ] a value with ${…} needs quotes';
+  return line.includes('\t') && reason === 'deficient indentation'
+    ? '; the line holds a tab: use spaces'
+    : '';
 }
 
 function documentProblem(source: SourceText, events: readonly YamlEvent[]): Finding | undefined {

@@ -30,7 +30,8 @@ export function credentialMasks(text: string): readonly Mask[] {
   }
   for (const match of text.matchAll(QUERY_PARAMETER)) {
     const [whole, name = '', value = ''] = match;
-    if (SECRET_PARAMETER.test(name)) hide(match.index + whole.length - value.length, match.index + whole.length);
+    if (SECRET_PARAMETER.test(name))
+      hide(match.index + whole.length - value.length, match.index + whole.length);
   }
   for (const match of text.matchAll(AUTHORIZATION)) {
     const end = match.index + match[0].length;

@@ -1,7 +1,7 @@
 /** What a report must know about the texts and values it speaks of: mostly, what of them must not be shown. */
 import type { Interpolated } from './interpolate.ts';
 import type { Layered } from './layers.ts';
-import { masksOf, masksOfBrokenLine, secretKeys } from './masks.ts';
+import { masksOf, masksOfBrokenLine, namesIn } from './masks.ts';
 import type { Mask } from './redact.ts';
 import type { ReportContext } from './report.ts';
 import type { SchemaView } from './schema-view.ts';
@@ -9,7 +9,11 @@ import type { SourceText } from './source-text.ts';
 import type { TreeNode } from './tree.ts';
 
 /** Everything is worked out when a problem first asks: a valid configuration pays for none of it. */
-export function reportContext(layered: Layered, view: SchemaView, effective: Interpolated | undefined): ReportContext {
+export function reportContext(
+  layered: Layered,
+  view: SchemaView,
+  effective: Interpolated | undefined,
+): ReportContext {
   const masks = new Map<SourceText, readonly Mask[]>();
   const trees = new Map(layered.layers.map(({ source, root: tree }) => [source, tree]));
   let names: ReadonlySet<string> | undefined;
@@ -19,7 +23,7 @@ export function reportContext(layered: Layered, view: SchemaView, effective: Int
     hiddenValues: () => (hidden ??= effective ? hiddenValues(effective, view) : []),
     masks: (source, offset) => {
       const tree = trees.get(source);
-      if (!tree) return masksOfBrokenLine(source, offset, (names ??= secretKeys(view)));
+      if (!tree) return masksOfBrokenLine(source, offset, (names ??= namesIn(view, 'secret')));
       let known = masks.get(source);
       if (!known) masks.set(source, (known = masksOf(tree, view)));
       return known;

@@ -54,8 +54,10 @@ export const circuitBreakerSchema = z
       .describe('Share of a threshold at which the state is `degraded`: still flowing, but visible.'),
     openFor: positiveDuration
       .prefault('15s')
-      .describe('Time open after the first opening; it grows by as much with each further one in a row.'),
-    maxOpenFor: positiveDuration.prefault('5m').describe('No opening lasts longer.'),
+      .describe(
+        'Time open after the first opening; it grows by as much with each further one in a row. Jitter adds up to a tenth.',
+      ),
+    maxOpenFor: positiveDuration.prefault('5m').describe('No opening lasts longer, jitter aside.'),
     probes: positiveCount
       .default(1)
       .describe('Calls let through when the time is over; as many successes close the circuit.'),
@@ -74,20 +76,24 @@ export class CircuitBreaker implements Policy<Exchange> {
   readonly #options: CircuitBreakerOptions;
   readonly #deps: PolicyDeps;
   readonly #ratios: RatioRule;
+  readonly #consecutive: ConsecutiveBreaker | undefined;
   readonly #circuit: Circuit;
+  /** Whose rules the circuit still follows: until the first exchange, the new configuration may yet be refused. */
+  #predecessor: CircuitBreaker | undefined;
 
   constructor(options: CircuitBreakerOptions, deps: PolicyDeps, previous: Policy<Exchange> | undefined) {
     this.#options = options;
     this.#deps = deps;
-    this.#ratios = ratioRuleOf(options, () => deps.clock.now());
-    const circuitOptions = this.#circuitOptions();
-    if (previous instanceof CircuitBreaker) {
-      this.#circuit = previous.#circuit;
-      this.#circuit.reconfigure(circuitOptions);
-    } else this.#circuit = new Circuit(circuitOptions);
+    const before = previous instanceof CircuitBreaker ? (previous.#predecessor ?? previous) : undefined;
+    this.#ratios = ratioRuleOf(options, () => deps.clock.now(), before ? before.#ratios : undefined);
+    const { consecutiveFailures } = options;
+    if (consecutiveFailures !== false) this.#consecutive = new ConsecutiveBreaker(consecutiveFailures);
+    this.#circuit = before ? before.#circuit : new Circuit(this.#circuitOptions());
+    this.#predecessor = before;
   }
 
   async run(exchange: Exchange, next: Next<Exchange>, cancellation: Cancellation): Promise<Outcome> {
+    if (this.#predecessor) this.#takeOverFrom(this.#predecessor);
     const permit = this.#circuit.admit();
     if ('retryAfterMs' in permit) return this.#refuse(exchange, permit.retryAfterMs);
     const startedAt = this.#deps.clock.now();
@@ -117,6 +123,12 @@ export class CircuitBreaker implements Policy<Exchange> {
     // The circuit holds no timers.
   }
 
+  #takeOverFrom(before: CircuitBreaker): void {
+    this.#predecessor = undefined;
+    if (this.#consecutive && before.#consecutive) this.#consecutive.state = before.#consecutive.state;
+    this.#circuit.reconfigure(this.#circuitOptions());
+  }
+
   /** A good head promises a good answer, but only its whole body is one. */
   #settleResponse(permit: Permit, outcome: ResponseOutcome, slow: boolean): void {
     if (outcome.verdict.result !== 'success' || outcome.tunnel) {
@@ -141,10 +153,9 @@ export class CircuitBreaker implements Policy<Exchange> {
   }
 
   #circuitOptions(): CircuitOptions {
-    const { consecutiveFailures, openFor, maxOpenFor, probes, probeTimeout } = this.#options;
+    const { openFor, maxOpenFor, probes, probeTimeout } = this.#options;
     const { clock, random, emit, upstream } = this.#deps;
-    const rules: IBreaker[] = [this.#ratios];
-    if (consecutiveFailures !== false) rules.push(new ConsecutiveBreaker(consecutiveFailures));
+    const rules: readonly IBreaker[] = this.#consecutive ? [this.#ratios, this.#consecutive] : [this.#ratios];
     return {
       rules,
       openFor: openTimes({ stepMs: openFor, maxMs: maxOpenFor }, random),
@@ -158,9 +169,10 @@ export class CircuitBreaker implements Policy<Exchange> {
   }
 }
 
-function ratioRuleOf(options: CircuitBreakerOptions, now: () => number): RatioRule {
+function ratioRuleOf(options: CircuitBreakerOptions, now: () => number, before?: RatioRule): RatioRule {
   const { failureRatio, slowCallRatio, minimumCalls, window, degradedShare } = options;
-  return new RatioRule({ failureRatio, slowCallRatio, minimumCalls, windowMs: window, degradedShare }, now);
+  const rule = { failureRatio, slowCallRatio, minimumCalls, windowMs: window, degradedShare };
+  return new RatioRule(rule, now, before);
 }
 
 export const circuitBreaker: PolicyModule<Exchange, typeof circuitBreakerSchema> = {

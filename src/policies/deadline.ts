@@ -5,6 +5,7 @@
 import { z } from 'zod';
 import { Cancellation } from '../core/cancellation.ts';
 import type { Exchange } from '../core/exchange.ts';
+import { whenOver } from '../core/outcome.ts';
 import type { FailureOutcome, Outcome, RejectionOutcome } from '../core/outcome.ts';
 import type { Next, Policy, PolicyDeps, PolicyModule, Snapshot } from '../core/policy.ts';
 import { verdictOf } from '../core/verdict.ts';
@@ -36,6 +37,13 @@ export const deadlineSchema = z
 
 export type DeadlineOptions = z.output<typeof deadlineSchema>;
 
+interface Bound {
+  /** Monotonic instant, or Infinity. */
+  readonly at: number;
+  /** Whose bound it is: the operator's, or the caller's own. */
+  readonly reason: 'deadline' | 'caller-deadline';
+}
+
 class Deadline implements Policy<Exchange> {
   readonly name = 'deadline';
   readonly #options: DeadlineOptions;
@@ -49,17 +57,22 @@ class Deadline implements Policy<Exchange> {
   async run(exchange: Exchange, next: Next<Exchange>, cancellation: Cancellation): Promise<Outcome> {
     const { clock } = this.#deps;
     const now = clock.now();
-    const deadlineAt = this.#deadlineAt(exchange, now);
-    if (deadlineAt === Number.POSITIVE_INFINITY) return next(exchange, cancellation);
-    exchange.deadlineAt = deadlineAt;
-    if (deadlineAt <= now) return this.#tooLate(exchange, now);
+    const { at, reason } = this.#bound(exchange, now);
+    if (at === Number.POSITIVE_INFINITY) return next(exchange, cancellation);
+    exchange.deadlineAt = at;
+    if (at <= now) return this.#tooLate(exchange, now);
     const bounded = new Cancellation(cancellation);
-    const timer = clock.setTimer(deadlineAt - now, () => {
+    const timer = clock.setTimer(at - now, () => {
       this.#emit(exchange, clock.now());
-      bounded.cancel('deadline');
+      bounded.cancel(reason);
     });
     const outcome = await next(exchange, bounded);
-    return this.#settle(exchange, outcome, { bounded, stop: () => clock.clearTimer(timer) });
+    if (!this.#stillBounds(exchange, outcome)) clock.clearTimer(timer);
+    whenOver(outcome, () => {
+      clock.clearTimer(timer);
+      bounded.detach();
+    });
+    return outcome.kind !== 'response' && bounded.reason === reason ? exceeded(outcome) : outcome;
   }
 
   snapshot(): Snapshot {
@@ -70,24 +83,20 @@ class Deadline implements Policy<Exchange> {
     // Timers belong to exchanges and end with them.
   }
 
-  #deadlineAt(exchange: Exchange, now: number): number {
+  #bound(exchange: Exchange, now: number): Bound {
     const { after, callerHint } = this.#options;
     const own = after === false ? Number.POSITIVE_INFINITY : now + after;
+    const hintMs = (callerHint ? exchange.callerTimeoutMs : undefined) ?? Number.POSITIVE_INFINITY;
     // The caller counts from when it sent the request, whichever upstream is asked in the end.
-    const hint = callerHint
-      ? exchange.startedAt + (exchange.callerTimeoutMs ?? Number.POSITIVE_INFINITY)
-      : own;
-    return Math.min(own, hint);
+    const callers = exchange.startedAt + hintMs;
+    return callers < own ? { at: callers, reason: 'caller-deadline' } : { at: own, reason: 'deadline' };
   }
 
-  #settle(exchange: Exchange, outcome: Outcome, bound: { bounded: Cancellation; stop: () => void }): Outcome {
-    if (outcome.kind !== 'response') {
-      bound.stop();
-      return bound.bounded.reason === 'deadline' ? exceeded(outcome) : outcome;
-    }
-    if (outcome.tunnel || exchange.upstream.dialect.isStream(outcome.head)) bound.stop();
-    else void outcome.body.completion.then(bound.stop);
-    return outcome;
+  /** A body that has a length of its own must come in time, too; a stream that has begun may go on. */
+  #stillBounds(exchange: Exchange, outcome: Outcome): boolean {
+    return (
+      outcome.kind === 'response' && !outcome.tunnel && !exchange.upstream.dialect.isStream(outcome.head)
+    );
   }
 
   #tooLate(exchange: Exchange, now: number): RejectionOutcome {

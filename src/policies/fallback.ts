@@ -11,8 +11,8 @@ import { Cancellation } from '../core/cancellation.ts';
 import { CREDENTIAL_HEADERS } from '../core/credential-headers.ts';
 import { sleep } from '../core/clock.ts';
 import type { Exchange } from '../core/exchange.ts';
-import { withoutHeaders } from '../core/header-list.ts';
-import { discard } from '../core/outcome.ts';
+import { endToEndHeaders, hasHeader, withoutHeaders } from '../core/header-list.ts';
+import { discard, whenOver } from '../core/outcome.ts';
 import type { Outcome, ResponseHead } from '../core/outcome.ts';
 import type { Next, Policy, PolicyDeps, PolicyModule, Snapshot } from '../core/policy.ts';
 import { REASONS } from '../core/reasons.ts';
@@ -46,7 +46,7 @@ const triggerSchema = z
     statuses: z.array(statusRange).default([]).describe('Response statuses that do so whatever their class.'),
     reasons: z
       .array(z.enum(Object.keys(REASONS) as [Reason, ...Reason[]]))
-      .default([])
+      .default(['tls_certificate_error'])
       .describe('Failure and refusal reasons that do so whatever their class.'),
   })
   .prefault({})
@@ -122,6 +122,8 @@ export const fallbackTargets = (options: FallbackOptions): string[] =>
 /** One rung, ready to be taken. */
 interface Step {
   readonly name: string;
+  /** False when it is plain that this step cannot serve this exchange. */
+  serves(exchange: Exchange): boolean;
   /** Undefined when this step cannot serve this exchange. */
   take(exchange: Exchange, cancellation: Cancellation): Promise<Outcome | undefined>;
 }
@@ -146,7 +148,9 @@ class Fallback implements Policy<Exchange> {
     const { after } = this.#ladder;
     const primary = after === undefined ? cancellation : new Cancellation(cancellation);
     const pending = next(exchange, primary);
-    const first = await (after === undefined ? pending : this.#inTime(pending, after, primary));
+    const first = await (after === undefined
+      ? pending
+      : this.#inTime(pending, exchange, { after, primary, cancellation }));
     if (first === 'slow') return this.#climb(exchange, cancellation, { trigger: 'slow', worst: undefined });
     const trigger = this.#triggerOf(first);
     if (trigger === undefined || cancellation.cancelled) return first;
@@ -161,20 +165,23 @@ class Fallback implements Policy<Exchange> {
     // Nothing is held.
   }
 
-  /** The upstream's own outcome, or `slow` when it has not begun within `afterMs`; it is given up then. */
+  /** The upstream's own outcome, or `slow` when it has not begun in time; it is given up then. */
   async #inTime(
     pending: Promise<Outcome>,
-    afterMs: number,
-    primary: Cancellation,
+    exchange: Exchange,
+    { after, primary, cancellation }: { after: number; primary: Cancellation; cancellation: Cancellation },
   ): Promise<Outcome | 'slow'> {
     const timer = new Cancellation(primary);
-    const winner = await Promise.race([pending, sleep(this.#deps.clock, afterMs, timer)]);
+    const winner = await Promise.race([pending, sleep(this.#deps.clock, after, timer)]);
+    timer.detach();
     timer.cancel('superseded');
-    if (typeof winner !== 'string') return winner;
-    // Cancelled from outside: the pipeline below settles soon by itself.
-    if (winner === 'cancelled') return pending;
-    primary.cancel('superseded');
-    discard(await pending);
+    // Nobody gives up an answer that may come for a ladder without a step.
+    const tooSlow = winner === 'elapsed' && this.#steps.some((step) => step.serves(exchange));
+    if (tooSlow) primary.cancel('superseded');
+    const outcome = await pending;
+    whenOver(outcome, () => primary.detach());
+    if (!tooSlow || cancellation.cancelled) return outcome;
+    discard(outcome);
     return 'slow';
   }
 
@@ -195,7 +202,7 @@ class Fallback implements Policy<Exchange> {
         upstream,
         step: step.name,
         trigger,
-        answered: failed === undefined,
+        answered: failed === undefined && outcome.verdict.class !== 'abandoned',
       });
       if (failed === undefined || cancellation.cancelled) {
         if (worst) discard(worst);
@@ -213,6 +220,8 @@ class Fallback implements Policy<Exchange> {
   /** Undefined: this outcome is an answer. */
   #triggerOf(outcome: Outcome): FallbackTrigger | undefined {
     if (outcome.verdict.class === 'abandoned') return undefined;
+    // What the operator wrote as the answer is one, whatever its status.
+    if (outcome.kind === 'response' && outcome.from === 'fallback') return undefined;
     const { classes, reasons } = this.#ladder.on;
     const listed = (classes as readonly string[]).includes(outcome.verdict.class);
     if (outcome.kind === 'response')
@@ -240,16 +249,13 @@ class UpstreamStep implements Step {
     this.#sendTo = deps.sendTo;
   }
 
+  serves({ visited, body, request }: Exchange): boolean {
+    return !visited.includes(this.name) && body.replayable && request.upgrade === undefined;
+  }
+
   async take(exchange: Exchange, cancellation: Cancellation): Promise<Outcome | undefined> {
     const target = this.#sendTo(this.name);
-    if (
-      !target ||
-      exchange.visited.includes(this.name) ||
-      !exchange.body.replayable ||
-      exchange.request.upgrade !== undefined
-    ) {
-      return undefined;
-    }
+    if (!target || !this.serves(exchange)) return undefined;
     const body = rewriteBody(exchange.body, this.#rewrite.body);
     if (!body) return undefined;
     const clean = this.#forwardCredentials ? exchange.request : withoutCredentials(exchange);
@@ -267,22 +273,28 @@ function withoutCredentials({ request }: Exchange): Exchange['request'] {
   };
 }
 
+/** Statuses whose answers have no body (RFC 9110 §6.4.1). */
+const BODILESS: ReadonlySet<number> = new Set([204, 205, 304]);
+/** Framing is ours to say. */
+const FRAMING: ReadonlySet<string> = new Set(['content-length']);
+
 class StaticStep implements Step {
   readonly name = 'static';
   readonly #head: ResponseHead;
   readonly #bytes: Buffer;
 
   constructor({ static: answer }: z.output<typeof staticStep>) {
-    this.#bytes = bytesOf(answer);
-    const headers = Object.entries(answer.headers).flat();
-    const named = new Set(Object.keys(answer.headers).map((name) => name.toLowerCase()));
-    if (!named.has('content-type'))
-      headers.push(
-        'content-type',
-        answer.json === undefined ? 'text/plain; charset=utf-8' : 'application/json',
-      );
-    headers.push('content-length', String(this.#bytes.length));
+    this.#bytes = BODILESS.has(answer.status) ? Buffer.alloc(0) : bytesOf(answer);
+    const headers = endToEndHeaders(Object.entries(answer.headers).flat(), FRAMING);
+    if (!BODILESS.has(answer.status)) {
+      if (!hasHeader(headers, 'content-type')) headers.push('content-type', typeOf(answer));
+      headers.push('content-length', String(this.#bytes.length));
+    }
     this.#head = { status: answer.status, statusText: '', headers };
+  }
+
+  serves(): boolean {
+    return true;
   }
 
   async take(): Promise<Outcome> {
@@ -295,6 +307,9 @@ class StaticStep implements Step {
     };
   }
 }
+
+const typeOf = ({ json }: z.output<typeof staticStep>['static']): string =>
+  json === undefined ? 'text/plain; charset=utf-8' : 'application/json';
 
 function bytesOf({ body, json, file }: z.output<typeof staticStep>['static']): Buffer {
   if (file !== undefined) return readFileSync(file);

@@ -10,7 +10,7 @@ import type { RetryBudgetOptions } from '../algorithms/retry-budget.ts';
 import type { Cancellation } from '../core/cancellation.ts';
 import { sleep } from '../core/clock.ts';
 import type { Exchange } from '../core/exchange.ts';
-import { hasHeader } from '../core/header-list.ts';
+import { headerValue } from '../core/header-list.ts';
 import { discard } from '../core/outcome.ts';
 import type { FailureOutcome, Outcome } from '../core/outcome.ts';
 import type { Next, Policy, PolicyDeps, PolicyModule, Snapshot } from '../core/policy.ts';
@@ -130,9 +130,9 @@ export class Retry implements Policy<Exchange> {
       discard(outcome);
       const { delayMs, cause } = plan;
       this.#deps.emit('retry-scheduled', { exchange, upstream: this.#deps.upstream, cause, delayMs });
-      if (delayMs > 0 && (await sleep(this.#deps.clock, delayMs, cancellation)) === 'cancelled')
-        return abandoned(cancellation);
-      exchange.nextAttempt = { backoffMs: delayMs, freshConnection: cause === 'stale-connection' };
+      if (delayMs > 0) await sleep(this.#deps.clock, delayMs, cancellation);
+      if (cancellation.cancelled) return abandoned(cancellation);
+      exchange.nextAttempt = { backoffMs: delayMs, freshConnection: isStale(outcome) };
     }
   }
 
@@ -158,7 +158,7 @@ export class Retry implements Policy<Exchange> {
   #plan(exchange: Exchange, outcome: Outcome, series: Series): Plan | RetryRefusal {
     if (!exchange.body.replayable) return 'not-replayable';
     if (!isReplaySafe(exchange, outcome)) return 'unsafe';
-    if (outcome.kind === 'failure' && outcome.staleConnection && !series.staleSeen) {
+    if (isStale(outcome) && !series.staleSeen) {
       // Not the upstream's failure: an idle connection closed as we reached for it. Costs no retry and no wait, once.
       series.staleSeen = true;
       return { cause: 'stale-connection', delayMs: 0 };
@@ -199,10 +199,12 @@ class Series {
   }
 }
 
+const isStale = (outcome: Outcome): boolean => outcome.kind === 'failure' && outcome.staleConnection;
+
 /** RFC 9110 §9.2.2 forbids a proxy to repeat a non-idempotent request, unless it knows that nothing was done. */
 function isReplaySafe(exchange: Exchange, outcome: Outcome): boolean {
   if (IDEMPOTENT.has(exchange.request.method) || exchange.upstream.idempotent) return true;
-  if (hasHeader(exchange.request.headers, 'idempotency-key')) return true;
+  if (headerValue(exchange.request.headers, 'idempotency-key')?.trim()) return true;
   if (outcome.kind === 'failure') return outcome.requestSent === 'no';
   // Turned away at the door: refused for rate or load before any work began.
   return outcome.verdict.class === 'throttled' || outcome.verdict.class === 'overloaded';
@@ -216,8 +218,7 @@ function backoffOf({ backoff }: RetryOptions): BackoffOptions {
 function budgetOf({ budget }: RetryOptions, previous: RetryBudget | undefined): RetryBudget | undefined {
   if (budget === false) return undefined;
   const options: RetryBudgetOptions = { ratio: budget.ratio, floor: budget.floor, windowMs: budget.window };
-  previous?.reconfigure(options);
-  return previous ?? new RetryBudget(options);
+  return new RetryBudget(options, previous);
 }
 
 /** The wait for the next try was cut short: nobody wants it any more. */

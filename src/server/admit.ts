@@ -14,6 +14,8 @@ import type { UploadWatch } from './upload-watch.ts';
 import type { RequestFacts } from './request-facts.ts';
 
 export interface AdmitSettings {
+  /** Name of this process in Via and Proxy-Status. */
+  readonly pseudonym: string;
   /** Lower-case name of the field that names the agent. */
   readonly agentHeader: string;
   readonly maxBodyBytes: number;
@@ -25,7 +27,6 @@ export interface AdmitDeps {
   readonly settings: () => AdmitSettings;
   readonly memory: ReplayMemory;
   readonly uploads: UploadWatch;
-  readonly pseudonym: string;
 }
 
 export interface Admission {
@@ -57,7 +58,7 @@ export function exchangeOf(
 ): Exchange {
   const { req, res, facts, match, upgrade } = admission;
   const trace = traceOf(facts.traceparent);
-  const { pseudonym } = deps;
+  const { pseudonym } = deps.settings();
   const { forwarded } = match.upstream.settings;
   return new Exchange({
     id: facts.requestId ?? newRequestId(),

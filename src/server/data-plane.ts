@@ -8,6 +8,7 @@ import { splitAddress } from './address.ts';
 import type { AdmitSettings } from './admit.ts';
 import { ExchangeHandler } from './exchange-handler.ts';
 import type { Entrance } from './exchange-handler.ts';
+import { newPseudonym } from './identity.ts';
 import { Listener } from './listener.ts';
 import type { ListenerOptions } from './listener.ts';
 import { ReplayMemory } from './request-body.ts';
@@ -25,7 +26,6 @@ export interface DataPlaneDeps {
   readonly clock: Clock;
   readonly emit: Emit;
   readonly supervisor: Supervisor;
-  readonly pseudonym: string;
 }
 
 interface Open {
@@ -50,16 +50,17 @@ export class DataPlane {
   readonly #deps: DataPlaneDeps;
   readonly #memory = new ReplayMemory();
   readonly #handler: ExchangeHandler;
-  #settings: AdmitSettings = { agentHeader: '', maxBodyBytes: 0, bodyIdleMs: 0 };
+  /** Used where the configuration gives no name. */
+  readonly #ownName = newPseudonym();
+  #settings: AdmitSettings = { pseudonym: this.#ownName, agentHeader: '', maxBodyBytes: 0, bodyIdleMs: 0 };
   #open = new Map<string, Open>();
 
   constructor(deps: DataPlaneDeps) {
     this.#deps = deps;
-    const { clock, emit, supervisor, pseudonym } = deps;
+    const { clock, emit, supervisor } = deps;
     this.#handler = new ExchangeHandler({
       clock,
       emit,
-      pseudonym,
       memory: this.#memory,
       uploads: new UploadWatch(clock),
       runtime: () => supervisor.runtime,
@@ -102,7 +103,7 @@ export class DataPlane {
     }
     const commit = (): void => {
       this.#memory.limitBytes = config.server.replayMemory;
-      this.#settings = admitSettings(config);
+      this.#settings = admitSettings(config, this.#ownName);
       this.#commit(wanted, opened);
     };
     return { commit, abort: () => closeAll(opened.values()) };
@@ -129,7 +130,7 @@ export class DataPlane {
     const listener = new Listener(entrance, options, {
       handler: this.#handler,
       clock: this.#deps.clock,
-      pseudonym: this.#deps.pseudonym,
+      pseudonym: () => this.#settings.pseudonym,
       upgrades: (at) => this.#upgrades(at),
     });
     try {
@@ -165,7 +166,8 @@ function closeAll(listeners: Iterable<Open>): void {
   for (const { listener } of listeners) void listener.close();
 }
 
-const admitSettings = ({ server }: Config): AdmitSettings => ({
+const admitSettings = ({ server }: Config, ownName: string): AdmitSettings => ({
+  pseudonym: server.name ?? ownName,
   agentHeader: server.agentHeader.toLowerCase(),
   maxBodyBytes: server.maxRequestBody,
   bodyIdleMs: server.bodyTimeout,

@@ -44,8 +44,6 @@ export interface HandlerDeps {
   readonly settings: () => AdmitSettings;
   readonly memory: ReplayMemory;
   readonly uploads: UploadWatch;
-  /** Pseudonym of this process in Via and Proxy-Status. */
-  readonly pseudonym: string;
 }
 
 /** Where a request came in: the shared listener, or the one that belongs to an upstream. */
@@ -105,12 +103,16 @@ export class ExchangeHandler {
     if ('problem' in facts) return this.#refuse(req, res, 'bad_request', facts.problem);
     const match = this.#match(facts, entrance);
     if (!match) return this.#refuse(req, res, 'no_route', 'no route matches this path');
-    if (facts.via?.includes(this.#deps.pseudonym))
+    if (facts.via?.includes(this.#deps.settings().pseudonym))
       return this.#refuse(req, res, 'loop_detected', 'the Via field names this sidecar');
     if (match.upstream.settings.hasBasePath && climbsOut(match.target)) {
       return this.#refuse(req, res, 'bad_request', 'dot segments could leave the base path of the upstream');
     }
-    return this.#run({ req, res, facts, match, upgrade });
+    return this.#run({ req, res, facts, match, upgrade }).catch((error: unknown) => {
+      this.#deps.emit('internal-error', { where: 'server', error: error as Error });
+      res.destroy();
+      return undefined;
+    });
   }
 
   async #run(admission: Admission): Promise<TunnelStart | undefined> {
@@ -168,13 +170,26 @@ export class ExchangeHandler {
     } else if (res.destroyed) result.body.discard();
     else if (result.tunnel)
       return { outcome: result, exchange, headers: about, idleMs: match.upstream.settings.tunnelIdleMs };
-    else
-      sendResponse(
-        res,
-        { ...result.head, headers: withExchangeHeaders(result.head.headers, about) },
-        result.body,
-      );
+    else this.#deliver(res, exchange, result, about);
     return undefined;
+  }
+
+  #deliver(
+    res: ServerResponse,
+    exchange: Exchange,
+    { head, body }: ResponseOutcome,
+    about: readonly string[],
+  ): void {
+    try {
+      sendResponse(res, { ...head, headers: withExchangeHeaders(head.headers, about) }, body);
+    } catch (error) {
+      // Our server refuses to write what its own parser would not read; nothing has been sent then.
+      body.discard();
+      const detail = (error as Error).message;
+      const refused: RejectionOutcome = { ...rejectedByServer('protocol_error'), detail };
+      if (res.headersSent) res.destroy();
+      else this.#answer(res, exchange, refused, about);
+    }
   }
 
   #answer(
@@ -190,7 +205,7 @@ export class ExchangeHandler {
     const { head, body } = localAnswer({
       reason: outcome.reason,
       dialect: exchange.upstream.dialect,
-      pseudonym: this.#deps.pseudonym,
+      pseudonym: this.#deps.settings().pseudonym,
       requestId: exchange.id,
       detail: outcome.detail,
       retryAfterMs: outcome.kind === 'rejection' ? outcome.retryAfterMs : undefined,
@@ -205,7 +220,7 @@ export class ExchangeHandler {
     const { head, body } = localAnswer({
       reason,
       dialect: generic,
-      pseudonym: this.#deps.pseudonym,
+      pseudonym: this.#deps.settings().pseudonym,
       requestId,
       detail,
     });

@@ -24,7 +24,7 @@ export interface ListenerOptions {
 export interface ListenerDeps {
   readonly handler: ExchangeHandler;
   readonly clock: Clock;
-  readonly pseudonym: string;
+  readonly pseudonym: () => string;
   /** Protocols that the entrance's upstreams may switch to. */
   readonly upgrades: (entrance: Entrance) => readonly string[];
 }
@@ -105,7 +105,7 @@ export class Listener {
       // A hijacked request never reaches the router's own limits; these are for what Fastify does by itself.
       forceCloseConnections: false,
       return503OnClosing: false,
-      clientErrorHandler: (error, socket) => refuseOnSocket(socket, error, this.#deps.pseudonym),
+      clientErrorHandler: (error, socket) => refuseOnSocket(socket, error, this.#deps.pseudonym()),
       routerOptions: { onBadUrl: (_path, req, res) => this.#handle(req, res as ServerResponse) },
       serverFactory: (handler) => {
         const server = tls
@@ -141,7 +141,7 @@ export class Listener {
     server.on('checkContinue', (req, res) => server.emit('request', req, res));
     server.on('upgrade', (req, socket: Socket, head: Buffer) => void this.#upgrade(req, socket, head));
     server.on('connect', (_req, socket: Socket) =>
-      refuseOnSocket(socket, { code: 'CONNECT' }, this.#deps.pseudonym),
+      refuseOnSocket(socket, { code: 'CONNECT' }, this.#deps.pseudonym()),
     );
   }
 

@@ -12,6 +12,7 @@ export interface Call {
 }
 
 export interface CallEnd {
+  readonly streaming: boolean;
   /** `whole`, or in a few words what went wrong. */
   readonly kind: string;
   readonly durationMs: number;
@@ -65,7 +66,7 @@ export class Agent {
   async #timed(call: Call): Promise<CallEnd> {
     const startedAt = this.#clock.now();
     const kind = call.streaming ? await this.#stream(call.prompt) : await this.#ask(call.prompt);
-    return { kind, durationMs: this.#clock.now() - startedAt };
+    return { kind, streaming: call.streaming, durationMs: this.#clock.now() - startedAt };
   }
 
   async #ask(prompt: string): Promise<string> {

@@ -27,8 +27,8 @@ export function table(direct: SideResult, sidecar: SideResult): string {
     both('breaker openings', ({ breakerOpenings }) =>
       breakerOpenings === undefined ? '-' : String(breakerOpenings),
     ),
-    both('time per call, p50', ({ ends }) => milliseconds(percentile(ends, 0.5))),
-    both('time per call, p99', ({ ends }) => milliseconds(percentile(ends, 0.99))),
+    both('JSON calls, p50 / p99', ({ ends }) => times(ends.filter(({ streaming }) => !streaming))),
+    both('streams, p50 / p99', ({ ends }) => times(ends.filter(({ streaming }) => streaming))),
     both('duration', ({ durationMs }) => `${(durationMs / 1_000).toFixed(1)} s`),
   ];
   return align(rows);
@@ -48,7 +48,9 @@ const countOf = (ends: readonly CallEnd[], kind: string): number =>
 
 const share = (part: number, whole: number): string => `${part} (${((100 * part) / whole).toFixed(1)} %)`;
 
-const milliseconds = (ms: number): string => `${Math.round(ms)} ms`;
+/** Over all calls, failed ones included: an agent waits for those, too. */
+const times = (ends: readonly CallEnd[]): string =>
+  `${Math.round(percentile(ends, 0.5))} / ${Math.round(percentile(ends, 0.99))} ms`;
 
 /** The smallest duration that at least `rank` of all calls do not exceed. */
 function percentile(ends: readonly CallEnd[], rank: number): number {

@@ -1,0 +1,24 @@
+/** All peers by name. The pass-through is the base of every ratio. */
+import { join } from 'node:path';
+import type { Options, PeerName } from '../options.ts';
+import { haproxyPeer } from './haproxy.ts';
+import { nginxPeer } from './nginx.ts';
+import { outriggerPeer } from './outrigger.ts';
+import type { Peer } from './peer.ts';
+
+export const basePeer: PeerName = 'pass-through';
+
+const passThroughPeer: Peer = {
+  name: basePeer,
+  missing: undefined,
+  compilesWhileRunning: true,
+  prepare: (site) => ({
+    command: process.execPath,
+    args: [join(import.meta.dirname, 'pass-through.ts'), String(site.port), String(site.upstreamPort)],
+  }),
+};
+
+export function chosenPeers(options: Options): Peer[] {
+  const all = [outriggerPeer(options.entry), passThroughPeer, nginxPeer, haproxyPeer];
+  return all.filter((peer) => options.peers.includes(peer.name));
+}

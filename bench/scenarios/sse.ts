@@ -1,0 +1,48 @@
+/** Event streams: what a proxy costs per chunk, which is per token. */
+import { peakRssKb } from '../lab/proc.ts';
+import type { Proxy } from '../lab/proxy.ts';
+import { EVENT_BYTES } from '../load/content.ts';
+import type { JobResult, SseJob } from '../load/jobs.ts';
+import { targetOf } from './target.ts';
+import { peakColumn, type Scenario } from './scenario.ts';
+
+const STREAMS = 200;
+
+export const sseScenario: Scenario = {
+  name: 'sse',
+  title: `Event streams: ${STREAMS} at once, chunks of ${EVENT_BYTES} bytes`,
+  describe: () =>
+    'one chunk under way per stream, the next is sent when it has arrived; each is written by itself',
+  primary: 'cpuPerMillion',
+  together: true,
+  columns: [
+    { key: 'cpuPerMillion', title: 'CPU s/million chunks', digits: 1 },
+    { key: 'perSecond', title: 'chunks/s', digits: 0 },
+    { key: 'p50Ms', title: 'p50 ms', digits: 2 },
+    { key: 'p99Ms', title: 'p99 ms', digits: 2 },
+    { key: 'busy', title: 'busy %', digits: 0 },
+    peakColumn,
+  ],
+  open: async ({ garage, load, options }) => {
+    const run = (proxy: Proxy, durationMs: number): Promise<JobResult> => {
+      const job: SseJob = { kind: 'sse', streams: STREAMS, durationMs };
+      return load.run(targetOf(proxy, garage), job);
+    };
+    return {
+      upstreamPort: load.upstreamPort,
+      warm: async (proxy, durationMs) => void (await run(proxy, durationMs)),
+      sample: async (proxy) => {
+        const { figures, ...rest } = await run(proxy, options.pace.measureMs);
+        const { events = 0, cpuSeconds = 0, wallSeconds = 0, p50Ms = 0, p99Ms = 0 } = figures;
+        const busy = (cpuSeconds / wallSeconds) * 100;
+        const peakMb = peakRssKb(proxy.pids) / 1_024;
+        const cpuPerMillion = (cpuSeconds * 1e6) / events;
+        return {
+          figures: { cpuPerMillion, perSecond: events / wallSeconds, p50Ms, p99Ms, busy, peakMb },
+          ...rest,
+        };
+      },
+      close: () => Promise.resolve(),
+    };
+  },
+};

@@ -10,8 +10,8 @@ export type PeerName = (typeof peerNames)[number];
 /** How long and how often; durations are rounded to whole seconds where a tool knows nothing finer. */
 export interface Pace {
   /**
-   * CPU time of unmeasured traffic on a fresh process that compiles while it runs: the first two seconds cost double.
-   * CPU time, because on a busy machine little is compiled in a second; at most twice this in real time.
+   * CPU time of unmeasured traffic on a fresh process that compiles while it runs: the first seconds cost double.
+   * CPU time, because on a busy machine little is compiled in a second; at most half as much again in real time.
    */
   readonly warmMs: number;
   readonly measureMs: number;
@@ -57,15 +57,15 @@ export const usage = `node bench/run.ts [options]
   --check            exit 1 when a target is missed or could not be judged`;
 
 const fullPace: Pace = {
-  warmMs: 3_000,
+  warmMs: 5_000,
   measureMs: 1_000,
-  turns: 6,
+  turns: 4,
   redos: 4,
   settleMs: 700,
   idleStreams: 1_000,
   bigTransfers: 8,
   rounds: { json: 2, sse: 2, big: 2, idle: 2, start: 5 },
-  budgetSeconds: { json: 70, sse: 75, big: 35, idle: 35, start: 15 },
+  budgetSeconds: { json: 68, sse: 72, big: 38, idle: 38, start: 16 },
 };
 
 const quickPace: Pace = {
@@ -73,9 +73,9 @@ const quickPace: Pace = {
   measureMs: 1_000,
   turns: 2,
   redos: 1,
-  settleMs: 400,
+  settleMs: 300,
   idleStreams: 1_000,
-  bigTransfers: 4,
+  bigTransfers: 2,
   rounds: { json: 1, sse: 1, big: 1, idle: 1, start: 2 },
   budgetSeconds: { json: 17, sse: 16, big: 10, idle: 10, start: 3 },
 };

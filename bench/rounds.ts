@@ -138,7 +138,7 @@ class ScenarioRun {
   async #warm(peer: Peer, proxy: RunningProxy): Promise<void> {
     if (!this.#stage.warm) return;
     const warmMs = peer.compilesWhileRunning ? this.#bench.options.pace.warmMs : 0;
-    const giveUpAt = performance.now() + 2 * warmMs;
+    const giveUpAt = performance.now() + 1.5 * warmMs;
     const warmAt = cpuSeconds(proxy.pids) + warmMs / 1_000;
     do await this.#stage.warm(proxy, WARM_STEP_MS);
     while (cpuSeconds(proxy.pids) < warmAt && performance.now() < giveUpAt);

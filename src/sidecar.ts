@@ -100,7 +100,13 @@ export class Sidecar {
   async reload(cause: string): Promise<ReloadResult> {
     const result = await this.supervisor.reload(cause);
     this.#files?.update(this.supervisor.files);
-    if (result.applied && result.changed) await this.#configure(this.supervisor.config);
+    if (!result.applied || !result.changed) return result;
+    try {
+      await this.#configure(this.supervisor.config);
+    } catch (error) {
+      // The configuration is in force all the same; only the playground is not where it should be.
+      this.bus.emit('internal-error', { where: 'playground', error: error as Error });
+    }
     return result;
   }
 
@@ -116,15 +122,17 @@ export class Sidecar {
   }
 
   async #start(): Promise<void> {
+    this.journal.listen(this.bus);
+    // Before the first reading, so that no change falls into a gap.
+    if (this.#options.watch) this.#files = this.#watchFiles(this.#options.input.files);
     const first = await this.supervisor.reload('start');
+    this.#files?.update(this.supervisor.files);
     if (!first.applied) throw new StartError(formatProblems(first.problems, 'text'));
     const { config } = this.supervisor;
-    this.journal.listen(this.bus);
     this.log.configure(config.logging);
     this.log.listen(this.bus);
     await this.admin.listen(config.server.admin);
     await this.#configure(config);
-    if (this.#options.watch) this.#files = this.#watchFiles();
     const { hash } = this.supervisor.runtime;
     this.log.logger.info(
       { version: VERSION, hash, data: this.dataPlane.address(), admin: this.admin.address() },
@@ -136,17 +144,12 @@ export class Sidecar {
   async #configure(config: Config): Promise<void> {
     this.journal.limit = config.admin.journal;
     this.log.configure(config.logging);
-    try {
-      await this.playground.configure(config.playground);
-    } catch (error) {
-      if (!this.#files) throw new StartError(`playground: ${(error as Error).message}`, { cause: error });
-      this.bus.emit('internal-error', { where: 'playground', error: error as Error });
-    }
+    await this.playground.configure(config.playground);
   }
 
-  #watchFiles(): ReturnType<typeof watchFiles> {
+  #watchFiles(paths: readonly string[]): ReturnType<typeof watchFiles> {
     return watchFiles({
-      paths: this.supervisor.files,
+      paths,
       clock: this.#clock,
       debounceMs: RELOAD_DEBOUNCE_MS,
       onChange: () => void this.reload('file'),
@@ -162,7 +165,7 @@ export class Sidecar {
 
   async #release(): Promise<void> {
     this.#files?.close();
-    await this.dataPlane.drain(0);
+    await this.dataPlane.close();
     await Promise.all([this.admin.close(), this.playground.close(), this.supervisor.dispose()]);
     this.#connections.dispose();
     this.log.close();

@@ -18,10 +18,12 @@ SIGHUP reads the configuration again, as does every change of its files.`,
     ]);
     try {
       const sidecar = await Sidecar.start({ input, watch: true });
+      // Before the banner: whoever reads it may send signals.
+      const stopped = runUntilStopped(sidecar);
       const { warnings } = sidecar.supervisor.loaded;
       if (warnings.length > 0) io.err(`${formatProblems(warnings, 'text')}\n`);
       io.err(banner(sidecar));
-      return await runUntilStopped(sidecar);
+      return await stopped;
     } catch (error) {
       if (!(error instanceof StartError)) throw error;
       io.err(`outrigger: cannot start\n${error.message}\n`);

@@ -1,12 +1,8 @@
 /** What no single field can know: names that must exist, addresses that must differ, ladders that must not loop. */
 import { fallbackTargets } from '../policies/fallback.ts';
 import type { FallbackOptions } from '../policies/fallback.ts';
+import type { CheckProblem } from './load.ts';
 import type { Config, UpstreamConfig } from './schema.ts';
-
-export interface CheckProblem {
-  readonly path: readonly (string | number)[];
-  readonly message: string;
-}
 
 export function checkConfig(config: Config): CheckProblem[] {
   return [

@@ -2,7 +2,7 @@
  * Which stretches of a configuration text must not be shown in an excerpt: values of secret fields, and everything
  * under keys that the schema does not know, for a mistyped key may hold a secret.
  */
-import { HIDDEN, hideTemplateText } from './redact.ts';
+import { HIDDEN, hideTemplateText, mustHide } from './redact.ts';
 import type { Mask } from './redact.ts';
 import type { SchemaView } from './schema-view.ts';
 import type { SourceText } from './source-text.ts';
@@ -34,11 +34,8 @@ export function masksOf(root: TreeNode, view: SchemaView): readonly Mask[] {
   return masks;
 }
 
-/** Too short or too ordinary to be a secret, and helpful to see beside a mistyped key. */
-const HARMLESS = /^(?:|~|null|true|false|-?\d{1,4}(?:\.\d+)?|\d{1,6}(?:ms|s|m|h|B|KiB|MiB|GiB))$/;
-
 function maskOf(node: ScalarNode, view: SchemaView): readonly Mask[] {
-  if (view.known ? !view.holdsSecret : HARMLESS.test(node.text)) return [];
+  if (!mustHide(node.text, view)) return [];
   const template = typeof node.value === 'string' && node.value.includes('$') ? node.value : undefined;
   return maskOver(node.place, template === undefined ? HIDDEN : hideTemplateText(template));
 }
@@ -52,6 +49,20 @@ const SECRET_KEY = /key|token|secret|password|passwd|credential|authorization|^a
 
 /** Every name that the schema gives, in one spelling; with `secret`, only those of secret fields. */
 export function namesIn(view: SchemaView, which: 'all' | 'secret'): ReadonlySet<string> {
+  const known = NAMES[which].get(view);
+  if (known) return known;
+  const names = collectNames(view, which);
+  NAMES[which].set(view, names);
+  return names;
+}
+
+/** A whole schema takes long to walk, and a file that is being edited is read again and again. */
+const NAMES = {
+  all: new WeakMap<SchemaView, ReadonlySet<string>>(),
+  secret: new WeakMap<SchemaView, ReadonlySet<string>>(),
+};
+
+function collectNames(view: SchemaView, which: 'all' | 'secret'): ReadonlySet<string> {
   const names = new Set<string>();
   const visit = (at: SchemaView, depth: number): void => {
     if (depth > DEEPEST_SCHEMA) return;
@@ -60,8 +71,7 @@ export function namesIn(view: SchemaView, which: 'all' | 'secret'): ReadonlySet<
       if (which === 'all' || child.secret) names.add(plainSpelling(key));
       visit(child, depth + 1);
     }
-    if (at.hasFreeKeys) visit(at.child('*'), depth + 1);
-    if (at.acceptsList) visit(at.child(0), depth + 1);
+    if (at.hasFreeKeys || at.acceptsList) visit(at.child('*'), depth + 1);
   };
   visit(view, 0);
   return names;

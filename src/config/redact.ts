@@ -1,4 +1,5 @@
 /** What may be shown of a value: never a secret, never what a `${…}` stood for. */
+import type { SchemaView } from './schema-view.ts';
 import { parseTemplate } from './template.ts';
 import type { TemplatePart } from './template.ts';
 import type { Scalar, ScalarNode } from './tree.ts';
@@ -91,6 +92,15 @@ function showPart(part: TemplatePart): string {
 }
 
 const showPathPart = (part: TemplatePart): string => (part.kind === 'text' ? part.text : showPart(part));
+
+/** Too short or too ordinary to be a secret, and helpful to see beside a mistake. */
+const HARMLESS = /^(?:|~|null|true|false|-?\d{1,4}(?:\.\d+)?|\d{1,6}(?:ms|s|m|h|B|KiB|MiB|GiB))$/;
+
+/** Secret by the schema; or in a place where it may be a misplaced secret, unless it cannot be one. */
+export function mustHide(text: string, view: SchemaView): boolean {
+  if (view.secret) return true;
+  return (!view.known || view.holdsSecret) && !HARMLESS.test(text);
+}
 
 /**
  * A scalar as it may be printed: templates as written, secrets hidden, credentials in URLs hidden.

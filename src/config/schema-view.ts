@@ -1,12 +1,20 @@
 /**
  * What a schema says about one place of the tree: which keys belong there, which types fit, whether it is secret.
- * The only file that looks inside zod schemas; wrappers (optional, defaults, codecs, unions) are seen through, from
- * the side of the input.
+ * Wrappers (optional, defaults, codecs, unions) are seen through.
  */
 import { z } from 'zod';
+import {
+  acceptsScalar,
+  childSchema,
+  freeChild,
+  hasOwnChild,
+  innerSchemas,
+  isMarkedSecret,
+  namedKeys,
+  schemaHoldsSecret,
+} from './schema-inside.ts';
+import type { AnySchema } from './schema-inside.ts';
 import type { Scalar } from './tree.ts';
-
-type AnySchema = z.core.$ZodTypes;
 
 /** The message of an issue for which the schema gives none. No schema says this itself. */
 export const NO_OWN_WORDS = '\u0000';
@@ -17,12 +25,15 @@ interface Alternative {
   readonly secret: boolean;
 }
 
+const VIEWS = new WeakMap<z.ZodType, SchemaView>();
+
 export class SchemaView {
   readonly #alternatives: readonly Alternative[];
   readonly #nullable: boolean;
   /** Children the schema itself does not have. */
   readonly #extra: ReadonlyMap<string, SchemaView>;
   readonly #children = new Map<string, SchemaView>();
+  readonly #widened = new Map<string, { readonly child: SchemaView; readonly view: SchemaView }>();
   #freeChild: SchemaView | undefined;
   #holdsSecret: boolean | undefined;
 
@@ -33,13 +44,26 @@ export class SchemaView {
     this.#extra = extra;
   }
 
+  /** The view of a whole schema; made once, for its parts are worked out only as they are looked at. */
   static of(schema: z.ZodType): SchemaView {
+    const known = VIEWS.get(schema);
+    if (known) return known;
+    const view = SchemaView.#make(schema);
+    VIEWS.set(schema, view);
+    return view;
+  }
+
+  static #make(schema: z.ZodType): SchemaView {
     return new SchemaView([{ schema: schema as unknown as AnySchema, secret: false }], new Map());
   }
 
   /** This view with one more named child, for a section that the schema itself does not have. */
   with(key: string, child: SchemaView): SchemaView {
-    return new SchemaView(this.#alternatives, new Map([...this.#extra, [key, child]]));
+    const known = this.#widened.get(key);
+    if (known?.child === child) return known.view;
+    const view = new SchemaView(this.#alternatives, new Map([...this.#extra, [key, child]]));
+    this.#widened.set(key, { child, view });
+    return view;
   }
 
   /** False where the schema has no place for anything: an unknown key and all below it. */
@@ -141,98 +165,4 @@ function seeThrough(sources: readonly Alternative[]): {
   };
   for (const { schema, secret } of sources) visit(schema, secret);
   return { alternatives, nullable };
-}
-
-function isMarkedSecret(schema: AnySchema): boolean {
-  return z.globalRegistry.get(schema)?.['secret'] === true;
-}
-
-/** What a wrapper wraps, as the input meets it; undefined for a schema that is no wrapper. */
-function innerSchemas(schema: AnySchema): readonly AnySchema[] | undefined {
-  const def = schema._zod.def;
-  switch (def.type) {
-    case 'optional':
-    case 'nullable':
-    case 'default':
-    case 'prefault':
-    case 'nonoptional':
-    case 'readonly':
-    case 'catch':
-      return [def.innerType as AnySchema];
-    case 'pipe':
-      return [((def.in as AnySchema)._zod.def.type === 'transform' ? def.out : def.in) as AnySchema];
-    case 'lazy':
-      return [def.getter() as AnySchema];
-    case 'union':
-      return def.options as readonly AnySchema[];
-    case 'intersection':
-      return [def.left as AnySchema, def.right as AnySchema];
-    default:
-      return undefined;
-  }
-}
-
-function namedKeys(schema: AnySchema): readonly string[] {
-  const def = schema._zod.def;
-  return def.type === 'object' ? Object.keys(def.shape) : [];
-}
-
-/** The schema of freely named children. */
-function freeChild(schema: AnySchema): AnySchema | undefined {
-  const def = schema._zod.def;
-  if (def.type === 'record') return def.valueType as AnySchema;
-  if (def.type === 'any' || def.type === 'unknown') return schema;
-  const catchall = def.type === 'object' ? (def.catchall as AnySchema | undefined) : undefined;
-  return catchall && catchall._zod.def.type !== 'never' ? catchall : undefined;
-}
-
-/** A child that only this key or index has. */
-function hasOwnChild(schema: AnySchema, segment: string | number): boolean {
-  const def = schema._zod.def;
-  return def.type === 'tuple' || (def.type === 'object' && Object.hasOwn(def.shape, segment));
-}
-
-function childSchema(schema: AnySchema, segment: string | number): AnySchema | undefined {
-  const def = schema._zod.def;
-  if (def.type === 'array') return def.element as AnySchema;
-  if (def.type === 'tuple')
-    return (def.items[Number(segment)] ?? def.rest ?? undefined) as AnySchema | undefined;
-  if (def.type === 'object' && Object.hasOwn(def.shape, segment)) return def.shape[segment] as AnySchema;
-  return freeChild(schema);
-}
-
-function acceptsScalar(schema: AnySchema, value: Scalar): boolean {
-  const def = schema._zod.def;
-  switch (def.type) {
-    case 'any':
-    case 'unknown':
-      return true;
-    case 'literal':
-      return def.values.includes(value);
-    case 'enum':
-      return Object.values(def.entries).includes(value as string | number);
-    case 'template_literal':
-      return typeof value === 'string';
-    case 'null':
-      return value === null;
-    default:
-      return value !== null && def.type === typeof value;
-  }
-}
-
-/** Cycles through lazy schemas end at what is already being looked at. */
-function schemaHoldsSecret(schema: AnySchema, seen: Set<AnySchema>): boolean {
-  if (seen.has(schema)) return false;
-  seen.add(schema);
-  if (isMarkedSecret(schema)) return true;
-  return belowSchemas(schema).some((child) => schemaHoldsSecret(child, seen));
-}
-
-function belowSchemas(schema: AnySchema): readonly AnySchema[] {
-  const def = schema._zod.def;
-  if (def.type === 'object') return Object.values(def.shape) as AnySchema[];
-  if (def.type === 'array') return [def.element as AnySchema];
-  if (def.type === 'tuple') return def.items as readonly AnySchema[];
-  if (def.type === 'record') return [def.valueType as AnySchema];
-  return innerSchemas(schema) ?? [];
 }

@@ -1,6 +1,6 @@
 /** The words of a problem: what a place expects and what it got, in YAML's terms rather than the schema library's. */
 import type { z } from 'zod';
-import { HIDDEN, hideCredentials, hideTemplateText, isTemplated } from './redact.ts';
+import { HIDDEN, hideCredentials, hideTemplateText, isTemplated, mustHide } from './redact.ts';
 import { NO_OWN_WORDS } from './schema-view.ts';
 import type { SchemaView } from './schema-view.ts';
 import type { Scalar, ScalarNode, TreeNode } from './tree.ts';
@@ -112,7 +112,7 @@ export function gotWords(node: TreeNode | undefined, view: SchemaView): string {
   if (!node) return 'nothing; the key is required';
   if (node.kind === 'map') return node.entries.size === 0 ? 'an empty map' : 'a map';
   if (node.kind === 'list') return node.items.length === 0 ? 'an empty list' : 'a list';
-  const hidden = view.holdsSecret || !view.known;
+  const hidden = mustHide(node.text, view);
   const value = scalarValue(node, view);
   if (isTemplated(node))
     return `${typeWord(value)} from ${shorten(hidden ? hideTemplateText(node.text) : hideCredentials(node.text))}`;

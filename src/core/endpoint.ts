@@ -1,6 +1,6 @@
 /** One address of an upstream. */
 export interface Endpoint {
-  /** Its URL as configured; the name in logs and metrics. */
+  /** Its origin, numbered where several share one; the name in logs and metrics. */
   readonly name: string;
   /** `http://host:port` or `https://host:port`: where connections go. */
   readonly origin: string;

@@ -18,7 +18,7 @@ import type { Next, Policy, PolicyDeps, PolicyModule, Snapshot } from '../core/p
 import { REASONS } from '../core/reasons.ts';
 import type { Reason } from '../core/reasons.ts';
 import { verdictOf } from '../core/verdict.ts';
-import { headerName, headerValue, positiveDuration } from '../schema/scalars.ts';
+import { headerName, headerValue, positiveDuration, secret } from '../schema/scalars.ts';
 import { statusMatcher, statusRange } from '../schema/status.ts';
 
 export type FallbackTrigger = Reason | 'status' | 'slow';
@@ -58,7 +58,10 @@ const rewriteSchema = z
       .array(z.strictObject({ from: z.string().startsWith('/'), to: z.string().startsWith('/') }))
       .default([])
       .describe('Replaces the start of the path.'),
-    setHeaders: z.record(headerName, headerValue).default({}).describe('Fields to set.'),
+    setHeaders: z
+      .record(headerName, secret(headerValue))
+      .default({})
+      .describe('Fields to set. Their values are never printed.'),
     removeHeaders: z.array(headerName).default([]).describe('Fields to remove.'),
     body: z
       .record(z.string(), z.json())

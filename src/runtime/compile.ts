@@ -13,7 +13,7 @@ import { generic } from '../dialects/generic.ts';
 import { classifier } from '../endpoints/classify.ts';
 import { EndpointSet } from '../endpoints/endpoint-set.ts';
 import type { ReachableEndpoint } from '../endpoints/endpoint-set.ts';
-import { endpointOf } from '../endpoints/endpoint.ts';
+import { endpointsOf } from '../endpoints/endpoint.ts';
 import { withRemainingTime } from '../endpoints/remaining-time.ts';
 import { selectEndpoint } from '../endpoints/select-endpoint.ts';
 import { ATTEMPT_POLICIES, EXCHANGE_POLICIES, compose } from '../pipeline.ts';
@@ -95,8 +95,8 @@ class UpstreamCompiler {
   }
 
   #endpoints(): EndpointSet {
-    const urls = this.#config.endpoints.map(({ url }) => url);
-    const members = urls.map((url) => this.#reach(endpointOf(url)));
+    const endpoints = endpointsOf(this.#config.endpoints.map(({ url }) => url));
+    const members = endpoints.map((endpoint) => this.#reach(endpoint));
     const balancer = this.#inventory.keep(`${this.#name}/balancer`, 'round-robin', () => new RoundRobin());
     return new EndpointSet(members, balancer);
   }

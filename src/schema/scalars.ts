@@ -97,4 +97,8 @@ export const headerValue = z
   .meta({ id: 'HeaderValue', description: 'A header value.' });
 
 /** Marks a schema whose value must never be printed. */
-export const secret = <S extends z.ZodType>(schema: S): S => schema.meta({ ...schema.meta(), secret: true });
+export const secret = <S extends z.ZodType>(schema: S): S => {
+  // The copy is not the shared definition any more, so it must not claim its id.
+  const { id: _id, ...meta } = schema.meta() ?? {};
+  return schema.meta({ ...meta, secret: true });
+};

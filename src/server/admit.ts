@@ -1,4 +1,5 @@
 /** Makes an exchange of a request that passed the checks. */
+import { STATUS_CODES } from 'node:http';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Cancellation } from '../core/cancellation.ts';
 import type { Clock } from '../core/clock.ts';
@@ -46,8 +47,21 @@ export function bodyOf({ req, res, facts, match, upgrade }: Admission, deps: Adm
     memory: deps.memory,
     watch: deps.uploads,
     clock: deps.clock,
-    ...(facts.expectsContinue && { sendContinue: () => res.writeContinue() }),
+    ...(facts.expectsContinue && { sendContinue: continuation(res) }),
   });
+}
+
+/**
+ * A client that was not told to go on may or may not send its body after our answer: unless it was, nobody can know
+ * where its next request begins, and the connection must end (RFC 9110 §10.1.1).
+ */
+function continuation(res: ServerResponse): () => void {
+  const keepAlive = res.shouldKeepAlive;
+  res.shouldKeepAlive = false;
+  return () => {
+    res.shouldKeepAlive = keepAlive;
+    res.writeContinue();
+  };
 }
 
 export function exchangeOf(
@@ -82,19 +96,16 @@ export function exchangeOf(
   });
 }
 
-/** Interim answers go on as they come; they commit us to nothing (RFC 9110 §15.2). */
+/**
+ * Interim answers go on as they come; they commit us to nothing (RFC 9110 §15.2). Written past the response object,
+ * which knows two of them and insists on a syntax for their fields. HTTP/1.0 has none.
+ */
 function writeInformational(res: ServerResponse, status: number, headers: HeaderList): void {
-  if (res.headersSent || res.destroyed) return;
-  if (status === 102) res.writeProcessing();
-  if (status !== 103) return;
-  const hints: Record<string, string[]> = {};
-  for (let i = 0; i < headers.length; i += 2) {
-    const name = (headers[i] as string).toLowerCase();
-    // Node insists on Link fields and their syntax; other fields of a hint have no meaning to clients.
-    if (name === 'link' && VALID_LINK.test(headers[i + 1] as string))
-      (hints['link'] ??= []).push(headers[i + 1] as string);
-  }
-  if (hints['link']) res.writeEarlyHints(hints);
+  const { socket } = res;
+  if (res.headersSent || !socket?.writable || res.req.httpVersionMinor === 0) return;
+  // They may be dropped, and must not pile up before a client that does not read.
+  if (socket.writableNeedDrain) return;
+  let text = `HTTP/1.1 ${status} ${STATUS_CODES[status] ?? ''}\r\n`;
+  for (let i = 0; i < headers.length; i += 2) text += `${headers[i]}: ${headers[i + 1]}\r\n`;
+  socket.write(`${text}\r\n`, 'latin1');
 }
-
-const VALID_LINK = /^<[^>\s]+>(\s*;\s*[a-z*-]+(=("[^"]*"|[^\s;,"]+))?)*$/i;

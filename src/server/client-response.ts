@@ -6,7 +6,7 @@ import type { ServerResponse } from 'node:http';
 import { STATUS_CODES } from 'node:http';
 import type { Socket } from 'node:net';
 import type { HeaderList } from '../core/header-list.ts';
-import { hasHeader } from '../core/header-list.ts';
+import { hasHeader, withoutHeaders } from '../core/header-list.ts';
 import type { BodySink, Completion, ResponseBody, ResponseHead } from '../core/outcome.ts';
 
 const EMPTY = Buffer.alloc(0);
@@ -38,7 +38,7 @@ class ResponseSink implements BodySink {
     this.#res = res;
     this.#head = head;
     this.#body = body;
-    res.writeHead(head.status, head.statusText, head.headers as string[]);
+    res.writeHead(head.status, head.statusText, sendableHeaders(res, head) as string[]);
   }
 
   write(chunk: Uint8Array): boolean {
@@ -60,27 +60,24 @@ class ResponseSink implements BodySink {
   }
 
   abort(_completion: Completion): void {
+    // What came is the client's, even where that is the head alone.
+    this.flush();
     this.#over = true;
-    if (this.#first && !this.#flushed) this.#flushFirst();
     breakOff(this.#res, !this.#res.chunkedEncoding && !hasHeader(this.#head.headers, 'content-length'));
   }
 
   /** Sends the head although no body byte may have come yet. */
   flush(): void {
     if (this.#flushed || this.#over) return;
-    if (this.#first) this.#flushFirst();
-    // An empty write sends the head as it is; flushHeaders() would re-encode bytes above 0x7f.
-    else {
-      this.#flushed = true;
-      this.#res.write(EMPTY);
-    }
+    this.#flushFirst();
   }
 
   #flushFirst(): void {
     this.#flushed = true;
-    const first = this.#first;
+    // An empty write sends the head as it is; flushHeaders() would re-encode bytes above 0x7f.
+    const first = this.#first ?? EMPTY;
     this.#first = undefined;
-    if (first) this.#writeNow(first);
+    this.#writeNow(first);
   }
 
   #writeNow(chunk: Uint8Array): boolean {
@@ -101,14 +98,32 @@ const LAST_BYTES_MS = 5_000;
  * @param closeEndsBody only the close of the connection ends such a body, so a plain close would look like its end
  */
 function breakOff(res: ServerResponse, closeEndsBody: boolean): void {
-  const socket = res.socket as Socket | null;
-  if (!socket) return;
-  if (closeEndsBody) socket.resetAndDestroy();
-  else {
+  const { socket } = res;
+  if (socket) breakConnection(socket, closeEndsBody);
+  // A pipelined answer gets its connection, and sends what it has, when the one before is through.
+  else if (!res.destroyed)
+    res.once('socket', (its: Socket) => queueMicrotask(() => breakConnection(its, closeEndsBody)));
+}
+
+function breakConnection(socket: Socket, closeEndsBody: boolean): void {
+  if (!closeEndsBody) {
     socket.setTimeout(LAST_BYTES_MS, () => socket.destroy());
     socket.destroySoon();
-  }
+    // TLS has its own mark for an end that was meant (close_notify), and destroy() leaves it out.
+  } else if ('encrypted' in socket) socket.destroy();
+  else socket.resetAndDestroy();
 }
+
+/** The head's fields without what cannot be said on this connection: Node throws on a Trailer field that has no chunks. */
+function sendableHeaders(res: ServerResponse, { status, headers }: ResponseHead): HeaderList {
+  if (!hasHeader(headers, 'trailer')) return headers;
+  const { method, httpVersionMinor } = res.req;
+  const bodiless = method === 'HEAD' || status === 204 || status === 304;
+  const chunked = httpVersionMinor > 0 && !bodiless && !hasHeader(headers, 'content-length');
+  return chunked ? headers : withoutHeaders(headers, TRAILER);
+}
+
+const TRAILER: ReadonlySet<string> = new Set(['trailer']);
 
 const pairs = (headers: HeaderList): [string, string][] => {
   const list: [string, string][] = [];

@@ -1,6 +1,8 @@
 /** All listeners of the data plane, kept in line with the configuration. */
 import { readFileSync } from 'node:fs';
 import type { Config } from '../config/schema.ts';
+import { Cancellation } from '../core/cancellation.ts';
+import { sleep } from '../core/clock.ts';
 import type { Clock } from '../core/clock.ts';
 import type { Emit } from '../core/events.ts';
 import type { Supervisor } from '../runtime/supervisor.ts';
@@ -44,7 +46,8 @@ interface Wanted {
 
 /** The shared listener's name among the others, which are named after their upstreams. */
 const SHARED = '';
-const DRAIN_POLL_MS = 20;
+/** Time for a broken-off answer's last bytes to leave. */
+const LAST_BYTES_MS = 500;
 
 export class DataPlane {
   readonly #deps: DataPlaneDeps;
@@ -111,19 +114,29 @@ export class DataPlane {
 
   /** Stops accepting, waits for what is under way up to `timeoutMs`, then breaks off the rest. Resolves when all is closed. */
   async drain(timeoutMs: number): Promise<{ readonly brokenOff: number }> {
-    const { clock, emit } = this.#deps;
+    const { emit } = this.#deps;
     emit('drain-started', { active: this.activeCount, timeoutMs });
     for (const { listener } of this.#open.values()) listener.stopAccepting();
-    const until = clock.now() + timeoutMs;
-    while (this.activeCount > 0 && clock.now() < until) {
-      await new Promise<void>((resolve) => void clock.setTimer(DRAIN_POLL_MS, resolve));
-    }
+    await this.#idleWithin(timeoutMs);
     const brokenOff = this.activeCount;
-    this.#handler.cancelAll();
-    await new Promise<void>((resolve) => void clock.setTimer(brokenOff > 0 ? DRAIN_POLL_MS : 0, resolve));
-    await Promise.all([...this.#open.values()].map(({ listener }) => listener.close()));
+    await this.close();
     emit('drain-ended', { brokenOff });
     return { brokenOff };
+  }
+
+  /** Breaks off everything, visibly, and closes all listeners. */
+  async close(): Promise<void> {
+    this.#handler.cancelAll();
+    // What was written before the break is still on its way to the clients.
+    await this.#idleWithin(LAST_BYTES_MS);
+    await Promise.all([...this.#open.values()].map(({ listener }) => listener.close()));
+  }
+
+  async #idleWithin(ms: number): Promise<void> {
+    const { clock } = this.#deps;
+    const waited = new Cancellation();
+    await Promise.race([this.#handler.idle(), sleep(clock, ms, waited)]);
+    waited.cancel('shutdown');
   }
 
   async #openListener({ entrance, options, address }: Wanted): Promise<Open> {

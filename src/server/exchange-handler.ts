@@ -75,6 +75,7 @@ const rejectedByServer = (reason: Reason): RejectionOutcome => ({
 export class ExchangeHandler {
   readonly #deps: HandlerDeps;
   readonly #active = new Set<Cancellation>();
+  #idleListeners: (() => void)[] = [];
 
   constructor(deps: HandlerDeps) {
     this.#deps = deps;
@@ -82,6 +83,12 @@ export class ExchangeHandler {
 
   get activeCount(): number {
     return this.#active.size;
+  }
+
+  /** Resolves when nothing is under way. */
+  idle(): Promise<void> {
+    if (this.#active.size === 0) return Promise.resolve();
+    return new Promise((resolve) => this.#idleListeners.push(resolve));
   }
 
   /** Breaks off everything that is still under way. */
@@ -125,7 +132,7 @@ export class ExchangeHandler {
     this.#deps.emit('exchange-started', { exchange });
     res.on('close', () => {
       const delivered = res.writableFinished;
-      this.#active.delete(cancellation);
+      this.#ended(cancellation);
       if (!delivered) cancellation.cancel('client-aborted');
       if (body instanceof ClientBody) body.release(delivered);
       ending.clientClosed(delivered);
@@ -146,6 +153,14 @@ export class ExchangeHandler {
       ending,
       problem: body instanceof ClientBody ? body.problem : undefined,
     });
+  }
+
+  #ended(cancellation: Cancellation): void {
+    this.#active.delete(cancellation);
+    if (this.#active.size > 0) return;
+    const listeners = this.#idleListeners;
+    this.#idleListeners = [];
+    for (const listener of listeners) listener();
   }
 
   #respond(

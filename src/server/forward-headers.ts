@@ -1,6 +1,6 @@
 /** What the sidecar adds to a request on its way. Comes after the client's hop-by-hop fields are gone, so that no Connection field can take it away. */
 import type { IncomingMessage } from 'node:http';
-import { withoutHeaders } from '../core/header-list.ts';
+import { hasHeader, withoutHeaders } from '../core/header-list.ts';
 import type { RequestFacts } from './request-facts.ts';
 
 /** A client's own account of itself is not evidence: it is replaced, not extended. */
@@ -23,7 +23,8 @@ export interface Additions {
 export function forwardHeaders(req: IncomingMessage, facts: RequestFacts, additions: Additions): string[] {
   let headers = facts.headers;
   if (additions.traceparent !== undefined) {
-    if (facts.traceparent !== undefined) headers = withoutHeaders(headers, TRACE);
+    if (hasHeader(headers, 'traceparent') || hasHeader(headers, 'tracestate'))
+      headers = withoutHeaders(headers, TRACE);
     headers.push('traceparent', additions.traceparent);
   }
   if (additions.forwarded) headers = withForwarded(req, withoutHeaders(headers, FORWARDED), facts.host);

@@ -6,7 +6,9 @@ import type { Socket } from 'node:net';
 import Fastify from 'fastify';
 import type { FastifyInstance } from 'fastify';
 import type { Clock } from '../core/clock.ts';
+import { Connections } from './connections.ts';
 import type { Entrance, ExchangeHandler } from './exchange-handler.ts';
+import { handshakeOn, readAsPlain } from './handshake.ts';
 import { refuseOnSocket } from './raw-refusal.ts';
 import { joinTunnel } from './tunnel.ts';
 
@@ -35,7 +37,7 @@ export class Listener {
   readonly #deps: ListenerDeps;
   readonly #app: FastifyInstance;
   readonly #tunnels = new Set<() => void>();
-  readonly #sockets = new Set<Socket>();
+  readonly #connections = new Connections();
   #draining = false;
 
   constructor(entrance: Entrance, options: ListenerOptions, deps: ListenerDeps) {
@@ -73,17 +75,14 @@ export class Listener {
     this.#draining = true;
     this.#app.server.close();
     this.#app.server.closeIdleConnections();
-    for (const socket of this.#sockets) {
-      // A connection that never sent a request is not idle to Node and would hold the close up.
-      if (socket.bytesRead === 0) socket.destroy();
-    }
+    this.#connections.destroyUnused();
   }
 
   /** Ends what is left, visibly. */
   async close(): Promise<void> {
     for (const close of [...this.#tunnels]) close();
     this.#app.server.closeAllConnections();
-    for (const socket of this.#sockets) socket.destroy();
+    this.#connections.destroyAll();
     await this.#app.close();
   }
 
@@ -105,8 +104,8 @@ export class Listener {
       // A hijacked request never reaches the router's own limits; these are for what Fastify does by itself.
       forceCloseConnections: false,
       return503OnClosing: false,
-      clientErrorHandler: (error, socket) => refuseOnSocket(socket, error, this.#deps.pseudonym()),
-      routerOptions: { onBadUrl: (_path, req, res) => this.#handle(req, res as ServerResponse) },
+      clientErrorHandler: (error, socket) => this.#refuse(socket, error),
+      routerOptions: { onBadUrl: (_path, req, res) => this.#handle(req, res) },
       serverFactory: (handler) => {
         const server = tls
           ? (https.createServer({ ...serverOptions, ...tls }, handler) as unknown as Server)
@@ -133,21 +132,30 @@ export class Listener {
   #wire(server: Server): void {
     const { maxConnections } = this.#options;
     if (maxConnections !== undefined) server.maxConnections = maxConnections;
-    server.on('connection', (socket: Socket) => {
-      this.#sockets.add(socket);
-      socket.once('close', () => this.#sockets.delete(socket));
-    });
+    // Node would silently drop what is beyond the 2000th, whatever it says; the size of the head bounds their number.
+    server.maxHeadersCount = 0;
+    server.on('connection', (socket: Socket) => this.#connections.add(socket));
+    server.on('secureConnection', (socket: Socket) => this.#connections.add(socket));
     // With a listener here, Node leaves the `100 Continue` to whoever first wants the body.
     server.on('checkContinue', (req, res) => server.emit('request', req, res));
     server.on('upgrade', (req, socket: Socket, head: Buffer) => void this.#upgrade(req, socket, head));
-    server.on('connect', (_req, socket: Socket) =>
-      refuseOnSocket(socket, { code: 'CONNECT' }, this.#deps.pseudonym()),
-    );
+    server.on('connect', (_req, socket: Socket) => {
+      // Node takes its own error listener away at this point.
+      socket.on('error', () => socket.destroy());
+      this.#refuse(socket, { code: 'CONNECT' });
+    });
   }
 
   #handle(req: IncomingMessage, res: ServerResponse): void {
     if (this.#draining) res.shouldKeepAlive = false;
+    this.#connections.answering(req.socket, res);
     void this.#deps.handler.handle(req, res, this.entrance);
+  }
+
+  #refuse(socket: Socket, error: { readonly code?: string | undefined }): void {
+    const answer = this.#connections.answerOn(socket);
+    if (answer === 'begun') socket.destroy();
+    else refuseOnSocket(socket, error, { pseudonym: this.#deps.pseudonym(), inExchange: answer === 'due' });
   }
 
   #wantsTunnel(req: IncomingMessage): boolean {
@@ -156,18 +164,13 @@ export class Listener {
   }
 
   async #upgrade(req: IncomingMessage, socket: Socket, early: Buffer): Promise<void> {
-    // Node takes its own error listener away at this point.
-    socket.on('error', () => socket.destroy());
-    const res = new http.ServerResponse(req);
-    res.assignSocket(socket);
-    res.shouldKeepAlive = false;
-    res.once('finish', () => socket.end());
-    socket.once('close', () => res.emit('close'));
-    const upgrade = this.#wantsTunnel(req) ? req.headers.upgrade?.trim().toLowerCase() : undefined;
-    const start = await this.#deps.handler.handle(req, res, this.entrance, upgrade);
+    if (!this.#wantsTunnel(req)) return readAsPlain(this.#app.server, { req, socket, early });
+    const { res, release } = handshakeOn(req, socket);
+    const protocol = req.headers.upgrade?.trim().toLowerCase();
+    const start = await this.#deps.handler.handle(req, res, this.entrance, protocol);
     const upstream = start?.outcome.tunnel;
     if (!start || !upstream) return;
-    res.detachSocket(socket);
+    release();
     const close = joinTunnel(
       { client: socket, upstream, early },
       {
@@ -177,6 +180,7 @@ export class Listener {
         clock: this.#deps.clock,
       },
     );
+    start.exchange.cancellation.onCancel(close);
     this.#tunnels.add(close);
     void start.outcome.body.completion.then(() => this.#tunnels.delete(close));
   }

@@ -1,6 +1,6 @@
 /** Answers to what never became a request: the parser gave up on it, or it is not for us. Written straight to the socket. */
 import { STATUS_CODES } from 'node:http';
-import type { Duplex } from 'node:stream';
+import type { Socket } from 'node:net';
 import type { Reason } from '../core/reasons.ts';
 import { generic } from '../dialects/generic.ts';
 import { newRequestId } from './identity.ts';
@@ -14,10 +14,19 @@ const REASON_OF_CODE: Readonly<Record<string, Reason>> = {
 
 const STATUS_OF_CODE: Readonly<Record<string, number>> = { CONNECT: 405, HPE_CHUNK_EXTENSIONS_OVERFLOW: 413 };
 
+/** A client that does not close after its refusal, or does not read it, has this long. */
+const LAST_BYTES_MS = 5_000;
+
+export interface RefusalContext {
+  readonly pseudonym: string;
+  /** An exchange is under way on this connection; it ends with it. */
+  readonly inExchange: boolean;
+}
+
 export function refuseOnSocket(
-  socket: Duplex,
+  socket: Socket,
   error: { readonly code?: string | undefined },
-  pseudonym: string,
+  { pseudonym, inExchange }: RefusalContext,
 ): void {
   const code = error.code ?? '';
   if (code === 'ECONNRESET' || code === 'EPIPE' || !socket.writable) {
@@ -33,4 +42,6 @@ export function refuseOnSocket(
   let text = `HTTP/1.1 ${status} ${STATUS_CODES[status] ?? ''}\r\nconnection: close\r\n`;
   for (let i = 0; i < head.headers.length; i += 2) text += `${head.headers[i]}: ${head.headers[i + 1]}\r\n`;
   socket.end(`${text}\r\n${body.toString('utf8')}`);
+  if (inExchange) socket.destroySoon();
+  else socket.setTimeout(LAST_BYTES_MS, () => socket.destroy());
 }

@@ -6,6 +6,7 @@ import type { IncomingMessage } from 'node:http';
 import { Readable } from 'node:stream';
 import type { Clock } from '../core/clock.ts';
 import type { RequestBody } from '../core/exchange.ts';
+import { drainUpload } from './drain-upload.ts';
 import type { UploadWatch, WatchedUpload } from './upload-watch.ts';
 
 /** A request without a body. */
@@ -70,9 +71,12 @@ export class ClientBody implements RequestBody, WatchedUpload {
   #ended = false;
   /** False once bytes were let go that a replay would need. */
   #complete = true;
-  #opened = false;
+  /** Some attempt has begun to read; one that never got a connection has not. */
+  #consumed = false;
   #whole: Buffer | undefined;
   #reader: Readable | undefined;
+  /** The current reader has been given what was kept; what comes now goes to it directly. */
+  #reading = false;
   #onReady: (() => void) | undefined;
   #onProblem: ((problem: BodyProblem) => void) | undefined;
   #wantContinue: (() => void) | undefined;
@@ -102,7 +106,7 @@ export class ClientBody implements RequestBody, WatchedUpload {
   }
 
   get replayable(): boolean {
-    return this.#complete || !this.#opened;
+    return this.#complete || !this.#consumed;
   }
 
   get waitingForClient(): boolean {
@@ -129,9 +133,8 @@ export class ClientBody implements RequestBody, WatchedUpload {
   }
 
   open(): Uint8Array | null | Readable {
-    this.#opened = true;
     if (this.#ended && this.#complete) {
-      this.#whole ??= this.#kept.length === 1 ? (this.#kept[0] as Buffer) : Buffer.concat(this.#kept);
+      this.#whole ??= this.#kept.length === 1 ? (this.#kept[0]) : Buffer.concat(this.#kept);
       return this.#whole.length === 0 ? null : this.#whole;
     }
     return this.#openStream();
@@ -150,8 +153,8 @@ export class ClientBody implements RequestBody, WatchedUpload {
     this.#watch.delete(this);
     this.#onProblem = undefined;
     this.#reader?.destroy();
-    // What the client still sends is read and dropped, so that it reads our answer and not a reset.
-    if (!this.#ended && !this.#req.destroyed) this.#req.resume();
+    this.#req.off('data', this.#onData);
+    drainUpload(this.#req, this.#clock);
   }
 
   get #firstBytes(): number {
@@ -170,7 +173,7 @@ export class ClientBody implements RequestBody, WatchedUpload {
     this.#lastChunkAt = this.#clock.now();
     if (this.#receivedBytes > this.#limits.maxBytes) return this.#fail('too-large');
     this.#keep(chunk);
-    if (this.#reader) {
+    if (this.#reader && this.#reading) {
       if (!this.#reader.push(chunk)) this.#req.pause();
     } else if (this.#receivedBytes >= this.#firstBytes) {
       this.#req.pause();
@@ -181,18 +184,18 @@ export class ClientBody implements RequestBody, WatchedUpload {
   readonly #onEnd = (): void => {
     this.#ended = true;
     this.#watch.delete(this);
-    this.#reader?.push(null);
+    if (this.#reading) this.#reader?.push(null);
     this.#becomeReady();
   };
 
   #keep(chunk: Buffer): void {
-    if (!this.#complete && this.#opened) return;
+    if (!this.#complete && this.#consumed) return;
     const fits =
       this.#keptBytes + chunk.length <= this.#limits.replayBytes && this.#memory.reserve(chunk.length);
     if (fits) this.#keptBytes += chunk.length;
     else this.#complete = false;
-    // Before the first attempt opened the body, even what does not fit is needed once.
-    if (fits || !this.#opened) this.#kept.push(chunk);
+    // Before the first attempt read the body, even what does not fit is needed once.
+    if (fits || !this.#consumed) this.#kept.push(chunk);
     else this.#dropKept();
   }
 
@@ -204,24 +207,38 @@ export class ClientBody implements RequestBody, WatchedUpload {
 
   #openStream(): Readable {
     this.#reader?.destroy();
-    this.#startAfterContinue();
     const reader = new Readable({
       read: () => {
-        if (this.#ended || this.#reader !== reader) return;
+        if (this.#reader !== reader) return;
+        // Nothing moves before the first read: until it has a connection, an attempt must not use the body up.
+        if (!this.#reading) this.#startReading(reader);
+        if (this.#ended) return;
         this.#lastChunkAt = this.#clock.now();
         this.#req.resume();
       },
     });
     reader.on('error', () => undefined);
     reader.on('close', () => {
-      if (this.#reader === reader) this.#reader = undefined;
+      if (this.#reader === reader) this.#forgetReader();
     });
+    this.#forgetReader();
+    this.#reader = reader;
+    if (this.problem) reader.destroy(uploadBroken(this.problem));
+    return reader;
+  }
+
+  #startReading(reader: Readable): void {
+    this.#reading = true;
+    this.#consumed = true;
+    this.#startAfterContinue();
     for (const chunk of this.#kept) reader.push(chunk);
     if (!this.#complete) this.#dropKept();
     if (this.#ended) reader.push(null);
-    if (this.problem) reader.destroy(uploadBroken(this.problem));
-    this.#reader = reader;
-    return reader;
+  }
+
+  #forgetReader(): void {
+    this.#reader = undefined;
+    this.#reading = false;
   }
 
   #startAfterContinue(): void {

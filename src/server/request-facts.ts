@@ -109,18 +109,19 @@ export function readRequest(req: IncomingMessage, agentHeader: string): RequestF
   const target = originForm(req.url ?? '');
   const problem = target === undefined ? 'the request target is not a path' : ambiguity(req, picked);
   if (problem !== undefined || target === undefined) return { problem: problem ?? 'bad target' };
-  return factsOf(raw, picked, target);
+  return factsOf(req, picked, target);
 }
 
-function factsOf(raw: readonly string[], picked: Picked, target: string): RequestFacts {
+function factsOf(req: IncomingMessage, picked: Picked, target: string): RequestFacts {
   const contentLength = picked.length === undefined ? undefined : Number(picked.length);
   return {
     host: picked.host,
     target,
-    headers: endToEndHeaders(raw, NOT_FORWARDED),
+    headers: endToEndHeaders(req.rawHeaders, NOT_FORWARDED),
     contentLength,
     hasBody: picked.transferEncoding !== undefined || (contentLength ?? 0) > 0,
-    expectsContinue: picked.expect !== undefined,
+    // HTTP/1.0 knows no interim answers: its clients send their bodies at once.
+    expectsContinue: picked.expect !== undefined && req.httpVersionMinor > 0,
     requestId:
       picked.requestId !== undefined && REQUEST_ID.test(picked.requestId) ? picked.requestId : undefined,
     traceparent: picked.traceparents === 1 ? picked.traceparent : undefined,

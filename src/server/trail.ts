@@ -8,4 +8,9 @@ const one = (attempt: Attempt): string => {
   return `${attempt.number} ${attempt.endpoint.name} ${result}${took}${waited}`;
 };
 
-export const trailOf = (exchange: Exchange): string => exchange.attempts.map(one).join('; ');
+/** Printable ASCII: the names of endpoints may be anything that a URL may be. */
+export const trailOf = (exchange: Exchange): string =>
+  exchange.attempts
+    .map(one)
+    .join('; ')
+    .replace(/[^\x20-\x7e]/g, '?');

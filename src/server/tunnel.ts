@@ -28,6 +28,11 @@ export interface TunnelOptions {
   readonly clock: Clock;
 }
 
+function destroyWhenFlushed(to: Duplex): void {
+  if (to.writableFinished) to.destroy();
+  else to.once('finish', () => to.destroy());
+}
+
 /** @returns a function that closes both ends; they close each other in any case */
 export function joinTunnel({ client, upstream, early }: TunnelEnds, options: TunnelOptions): () => void {
   const { clock, idleMs } = options;
@@ -51,7 +56,11 @@ export function joinTunnel({ client, upstream, early }: TunnelEnds, options: Tun
     to.on('drain', () => from.resume());
     from.on('end', () => to.end());
     from.on('error', close);
-    from.on('close', close);
+    from.on('close', () => {
+      // The last bytes of an orderly end may still be on their way to the other side.
+      if (from.readableEnded && !to.destroyed) destroyWhenFlushed(to);
+      else close();
+    });
   };
   client.setNoDelay(true);
   client.write(headBytes(options.head, options.extraHeaders));

@@ -22,12 +22,12 @@ function attemptJson(attempt: Attempt): string {
   return `${json},"durationMs":${ms(attempt.durationMs ?? 0)}}`;
 }
 
-/** @param level pino's number of it
+/**
  * @param endedAt milliseconds since 1970 */
-export function accessLine(level: number, endedAt: number, ending: ExchangeEnding): string {
+export function accessLine(level: 'info' | 'warn', endedAt: number, ending: ExchangeEnding): string {
   const { exchange } = ending;
   const last = exchange.attempts.at(-1);
-  let line = `{"level":${level},"time":${endedAt},"requestId":${quoted(exchange.id)},"traceId":"${exchange.traceId}"`;
+  let line = `{"level":"${level}","time":${endedAt},"requestId":${quoted(exchange.id)},"traceId":"${exchange.traceId}"`;
   if (exchange.agentId !== undefined) line += `,"agentId":${quoted(exchange.agentId)}`;
   line += `,"upstream":${quoted(exchange.upstream.name)}`;
   if (last) line += `,"endpoint":${quoted(last.endpoint.name)}`;

@@ -25,10 +25,18 @@ export class Log {
   /** @param fd where lines go; 1 is standard output */
   constructor(clock: Clock, fd: number | string = 1) {
     this.#clock = clock;
-    this.#destination = pino.destination({ dest: fd, sync: false, minLength: BATCH_BYTES, maxWrite: 2 * BATCH_BYTES });
+    this.#destination = pino.destination({
+      dest: fd,
+      sync: false,
+      minLength: BATCH_BYTES,
+      maxWrite: 2 * BATCH_BYTES,
+    });
     // A reader that went away must not end the process: there is nobody left to tell.
     this.#destination.on('error', () => undefined);
-    this.logger = pino({ level: this.#options.level, base: null }, this.#destination);
+    this.logger = pino(
+      { level: this.#options.level, base: null, formatters: { level: (label) => ({ level: label }) } },
+      this.#destination,
+    );
     this.#scheduleFlush();
   }
 
@@ -60,9 +68,10 @@ export class Log {
   #access(ending: ExchangeEnding): void {
     const { access } = this.#options;
     if (access === 'off' || (access === 'errors' && ending.result === 'ok')) return;
-    const level = ending.result === 'error' ? pino.levels.values['warn'] : pino.levels.values['info'];
-    if (!this.logger.isLevelEnabled(ending.result === 'error' ? 'warn' : 'info')) return;
-    this.#destination.write(accessLine(level ?? 30, this.#clock.wallTime().getTime(), ending));
+    // A client error is the client's business; what broke or failed is ours.
+    const level = ending.reason === undefined && ending.status < 500 ? 'info' : 'warn';
+    if (!this.logger.isLevelEnabled(level)) return;
+    this.#destination.write(accessLine(level, this.#clock.wallTime().getTime(), ending));
   }
 
   #scheduleFlush(): void {

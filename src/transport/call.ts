@@ -21,10 +21,12 @@ type RawHeaders = Dispatcher.DispatchController['rawHeaders'];
 /** What a cancelled request fails with; never seen outside this file. */
 const CANCELLED = new Error('cancelled');
 
-/** Fields of a 101 that concern the tunnel and not one connection: they must reach the client. */
+/** The client library reads reason phrases as UTF-8, after which odd bytes cannot be told any more; nobody needs them. */
+const ODD_PHRASE = /[^\t\x20-\x7e]/;
+
 const headOf = (status: number, statusText: string, headers: HeaderList): ResponseHead => ({
   status,
-  statusText,
+  statusText: ODD_PHRASE.test(statusText) ? '' : statusText,
   headers,
 });
 
@@ -131,7 +133,7 @@ export class Call implements Dispatcher.DispatchHandler, ConnectionAware {
   ): void {
     this.#attempt.cancellation.off(this.#onCancel);
     const head = headOf(status, 'Switching Protocols', rawHeaderList(controller.rawHeaders));
-    const body = new TunnelBody(this.#attempt, socket, this.#clock);
+    const body = new TunnelBody(this.#attempt, socket);
     this.#progress('receiving');
     this.#settle({
       kind: 'response',

@@ -1,10 +1,12 @@
 /** Connections to one endpoint: an attempt goes in, an outcome comes out. Knows nothing of policies. */
+import { isIP } from 'node:net';
 import type { Readable } from 'node:stream';
 import { Client, Pool, buildConnector } from 'undici';
 import type { Dispatcher } from 'undici';
 import type { Clock } from '../core/clock.ts';
 import type { Endpoint } from '../core/endpoint.ts';
 import type { Attempt, Exchange } from '../core/exchange.ts';
+import type { HeaderList } from '../core/header-list.ts';
 import type { Outcome } from '../core/outcome.ts';
 import { Call } from './call.ts';
 import type { ConnectionWatch } from './connection-watch.ts';
@@ -40,6 +42,11 @@ export interface TransportStats {
   readonly running: number;
 }
 
+/** An option that undici takes and its types do not have: what a connection is made for, instead of the Host field. */
+interface DispatchOptions extends Dispatcher.DispatchOptions {
+  servername: string;
+}
+
 /** Milliseconds subtracted from an upstream's keep-alive hint, so that we close first. */
 const KEEP_ALIVE_MARGIN_MS = 1_000;
 
@@ -48,6 +55,8 @@ export class EndpointTransport {
   readonly #options: TransportOptions;
   readonly #clock: Clock;
   readonly #watch: ConnectionWatch;
+  /** Constant, so that changing Host fields neither change SNI nor make undici close the connection. */
+  readonly #serverName: string;
   readonly #pool: Pool;
 
   constructor(endpoint: Endpoint, options: TransportOptions, deps: { clock: Clock; watch: ConnectionWatch }) {
@@ -55,15 +64,15 @@ export class EndpointTransport {
     this.#options = options;
     this.#clock = deps.clock;
     this.#watch = deps.watch;
-    this.#pool = new Pool(endpoint.origin, { ...this.#clientOptions(), connections: null });
+    this.#serverName = options.tls.serverName ?? new URL(endpoint.origin).hostname;
+    this.#pool = new Pool(endpoint.origin, { ...this.#clientOptions(options.http2), connections: null });
   }
 
   /** Never throws. Settles at the response head, a failure or the attempt's cancellation, whichever is first. */
   send(attempt: Attempt): Promise<Outcome> {
     const call = new Call(attempt, this.#clock, this.#watch);
-    const fresh = attempt.freshConnection
-      ? new Client(this.#endpoint.origin, this.#clientOptions())
-      : undefined;
+    if (attempt.cancellation.cancelled) return call.outcome;
+    const fresh = this.#freshClient(attempt);
     (fresh ?? this.#pool).dispatch(this.#dispatchOptions(attempt, fresh !== undefined), call);
     // Closing waits for the one request that is under way.
     if (fresh) void fresh.close();
@@ -84,15 +93,24 @@ export class EndpointTransport {
     await this.#pool.destroy();
   }
 
-  #dispatchOptions(attempt: Attempt, closeAfter: boolean): Dispatcher.DispatchOptions {
+  /** A client of one connection, where the pool's are no good; undefined where they are. */
+  #freshClient({ freshConnection, exchange }: Attempt): Client | undefined {
+    // Protocols are switched on HTTP/1.1 only.
+    const http2 = this.#options.http2 && exchange.request.upgrade === undefined;
+    if (!freshConnection && http2 === this.#options.http2) return undefined;
+    return new Client(this.#endpoint.origin, this.#clientOptions(http2));
+  }
+
+  #dispatchOptions(attempt: Attempt, closeAfter: boolean): DispatchOptions {
     const { exchange } = attempt;
     const { request } = exchange;
     const body = exchange.body.open();
-    const options: Dispatcher.DispatchOptions = {
-      method: request.method as Dispatcher.HttpMethod,
+    const options: DispatchOptions = {
+      servername: this.#serverName,
+      method: request.method,
       path: this.#endpoint.basePath + request.target,
       headers: this.#headers(attempt, body),
-      body: body as Buffer | Readable | null,
+      body: body,
       // Without a pipeline there is nothing to block; `true` would hold back other requests on HTTP/2.
       blocking: false,
     };
@@ -105,14 +123,15 @@ export class EndpointTransport {
   #headers(attempt: Attempt, body: unknown): string[] {
     const { exchange } = attempt;
     const host = this.#options.preserveHost ? exchange.request.host : this.#endpoint.host;
-    const headers = ['host', host, ...attempt.headers];
+    const own = this.#options.http2 ? forHttp2(attempt.headers) : attempt.headers;
+    const headers = ['host', host, ...own];
     const length = lengthOf(exchange, body);
     if (length !== undefined) headers.push('content-length', String(length));
     return headers;
   }
 
-  #clientOptions(): Client.Options {
-    const { connectTimeoutMs, keepAliveMs, maxResponseHeadBytes, http2, tls } = this.#options;
+  #clientOptions(http2: boolean): Client.Options {
+    const { keepAliveMs, maxResponseHeadBytes } = this.#options;
     return {
       // The policies own all timers; undici's are coarse, and its 300 s defaults cut long thinking pauses.
       headersTimeout: 0,
@@ -121,17 +140,25 @@ export class EndpointTransport {
       keepAliveMaxTimeout: keepAliveMs,
       keepAliveTimeoutThreshold: KEEP_ALIVE_MARGIN_MS,
       maxHeaderSize: maxResponseHeadBytes,
-      pipelining: http2 ? 100 : 1,
+      // Of HTTP/1.1 only; HTTP/2 has as many streams as both sides allow.
+      pipelining: 1,
       allowH2: http2,
-      connect: buildConnector({
-        timeout: connectTimeoutMs,
-        allowH2: http2,
-        ...(tls.ca !== undefined && { ca: tls.ca }),
-        ...(tls.cert !== undefined && { cert: tls.cert }),
-        ...(tls.key !== undefined && { key: tls.key }),
-        servername: tls.serverName ?? hostName(this.#endpoint),
-      }),
+      connect: this.#connector(http2),
     };
+  }
+
+  #connector(http2: boolean): buildConnector.connector {
+    const { connectTimeoutMs, tls } = this.#options;
+    const connect = buildConnector({
+      timeout: connectTimeoutMs,
+      allowH2: http2,
+      ...(tls.ca !== undefined && { ca: tls.ca }),
+      ...(tls.cert !== undefined && { cert: tls.cert }),
+      ...(tls.key !== undefined && { key: tls.key }),
+    });
+    // An address is not allowed in SNI (RFC 6066 §3); for the empty string undici sends none.
+    const servername = isIP(this.#serverName.replace(/^\[|\]$/g, '')) === 0 ? this.#serverName : '';
+    return (options, callback) => connect({ ...options, servername }, callback);
   }
 }
 
@@ -141,8 +168,15 @@ function lengthOf(exchange: Exchange, body: unknown): number | undefined {
   return exchange.body.length;
 }
 
-/** SNI must be a name: an IP address is not allowed there (RFC 6066 §3), and undici sends none for the empty string. */
-function hostName(endpoint: Endpoint): string {
-  const { hostname } = new URL(endpoint.origin);
-  return /^[\d.]+$|^\[/.test(hostname) ? '' : hostname;
+/**
+ * Names in lower case, as HTTP/2 has them, and without the one field that a client may send over HTTP/1.1 only: a
+ * field against the rules would cost the whole connection, and with it everybody's requests.
+ */
+function forHttp2(headers: HeaderList): string[] {
+  const allowed: string[] = [];
+  for (let i = 0; i < headers.length; i += 2) {
+    const name = (headers[i] as string).toLowerCase();
+    if (name !== 'http2-settings') allowed.push(name, headers[i + 1] as string);
+  }
+  return allowed;
 }

@@ -1,6 +1,5 @@
 /** Stands for the bytes of an upgraded connection where policies expect a body: its completion is the tunnel's end. */
 import type { Duplex } from 'node:stream';
-import type { Clock } from '../core/clock.ts';
 import type { Attempt } from '../core/exchange.ts';
 import type { BodySink, Completion, ResponseBody } from '../core/outcome.ts';
 
@@ -8,14 +7,13 @@ export class TunnelBody implements ResponseBody {
   readonly completion: Promise<Completion>;
   readonly #socket: Duplex;
 
-  constructor(attempt: Attempt, socket: Duplex, clock: Clock) {
+  constructor(attempt: Attempt, socket: Duplex) {
     this.#socket = socket;
     let bytes = 0;
-    socket.on('data', (chunk: Buffer) => {
-      bytes += chunk.length;
-      attempt.lastActivityAt = clock.now();
+    // A listener now would make the bytes flow that came with the head, before there is anyone to take them.
+    socket.once('resume', () => {
+      socket.on('data', (chunk: Buffer) => (bytes += chunk.length));
     });
-    socket.pause();
     this.completion = new Promise((resolve) => {
       socket.once('close', () => {
         attempt.phase = 'ended';

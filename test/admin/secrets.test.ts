@@ -66,12 +66,12 @@ const secretsArb = fc.record<Secrets>({
 
 const yamlOf = (secrets: Secrets, { origin, file }: { origin: string; file: string }): string => `
 admin: { token: ${quoted(secrets.token)} }
-defaults: { credentials: { header: x-api-key, value: ${quoted(secrets.literal)} } }
+defaults: { policies: { retry: false }, credentials: { header: x-api-key, value: ${quoted(secrets.literal)} } }
 upstreams:
   models:
     route: /models
     endpoints: [{ url: "${origin}" }]
-    policies: { retry: false, circuitBreaker: { consecutiveFailures: 1 }, fallback: [{ upstream: from-file }] }
+    policies: { circuitBreaker: { consecutiveFailures: 1 }, fallback: [{ upstream: from-file }] }
   from-env:
     route: /from-env
     endpoints: [{ url: "${origin}" }]
@@ -121,10 +121,10 @@ test('a configuration full of secrets, good or broken, shows none of them', asyn
     expect(seen).toContain('***');
     expectNone(seen, secrets);
   });
-  await fc.assert(property, { numRuns: 5 });
+  await fc.assert(property, { numRuns: 2, endOnFailure: true });
   const received = upstream.requests.map((one) => one.header('x-api-key') ?? one.header('authorization'));
   expect(received.filter((value) => value !== undefined).length).toBeGreaterThan(0);
-});
+}, 60_000);
 
 /** Neither a secret nor the recognisable part of it, in whatever spelling JSON and YAML give it. */
 function expectNone(text: string, secrets: Secrets): void {

@@ -13,7 +13,7 @@ function bannerOf(config: object, own: Record<string, number> = {}): string {
     return port === undefined ? undefined : { host: '127.0.0.1', port };
   };
   return banner({
-    supervisor: { config: configSchema.parse(config) as Config },
+    supervisor: { config: configSchema.parse(config) },
     dataPlane: { address },
     admin: { address: () => ({ host: '::', port: 9090 }) },
   });

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
+import type { ParseLimits } from '../../src/config/compose.ts';
 import { parseYaml } from '../../src/config/parse.ts';
-import type { ParseLimits } from '../../src/config/parse.ts';
 import { SourceText } from '../../src/config/source-text.ts';
 import { nodeAt } from '../../src/config/tree.ts';
 import type { Place } from '../../src/config/tree.ts';

@@ -195,6 +195,17 @@ describe('problems: unions', () => {
   });
 });
 
+describe('problems: places that may hold a misplaced secret', () => {
+  it('hide what they got, unless it cannot be one', () => {
+    expect(heads(openai('    credentials: sk-123456'))).toEqual([
+      'a.yaml:5:18: upstreams.openai.credentials: expected a map, got a string (***)',
+    ]);
+    expect(heads(openai('    credentials: 5000000000'))[0]).toContain('got a number (***)');
+    expect(heads(openai('    credentials: true'))[0]).toContain('got true');
+    expect(heads(openai('    credentials: { value: true }'))[0]).toContain('got true or false (***)');
+  });
+});
+
 describe('problems: formats', () => {
   it('shows the line and a caret under the value', () => {
     expect(text('server:\n  verbose: "no"\n')).toBe(

@@ -92,8 +92,9 @@ describe('a WebSocket through the sidecar', () => {
     await using proxy = await startSidecar(routeTo(upstream.origin));
     const headers = { Authorization: 'Bearer secret', Origin: 'http://agent.test' };
     const socket = dial(proxy.port, ['two', 'one'], { headers, perMessageDeflate: { threshold: 0 } });
-    const [answer] = (await once(socket, 'upgrade')) as [IncomingMessage];
+    const upgraded = once(socket, 'upgrade') as Promise<[IncomingMessage]>;
     await once(socket, 'open');
+    const [answer] = await upgraded;
     expect([socket.protocol, socket.extensions]).toEqual(['two', 'permessage-deflate']);
     expect(answer.headers['x-outrigger-attempts']).toBe('1');
     const [{ request } = { request: undefined }] = upstream.connections;
@@ -224,10 +225,10 @@ describe('a handshake', () => {
   );
 
   it('without a route is answered with 404, and the connection is closed', async () => {
-    await using proxy = await startSidecar('upstreams: {}');
+    await using proxy = await startSidecar(routeTo('http://127.0.0.1:1'));
     await using client = await rawClient(proxy.port);
     const response = client.response();
-    await client.send(handshake());
+    await client.send(handshake().replace('/live/', '/elsewhere/'));
     expect((await response).status).toBe(404);
     expect(await client.waitForEnd()).toBe('fin');
   });

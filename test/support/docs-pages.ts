@@ -12,7 +12,9 @@ export function filesUnder(folder: string, ends: string): string[] {
   const entries = readdirSync(join(ROOT, folder), { withFileTypes: true });
   return entries
     .flatMap((entry) => {
-      const path = relative(ROOT, join(ROOT, folder, entry.name)).split(sep).join('/');
+      const path = relative(ROOT, join(ROOT, folder, entry.name))
+        .split(sep)
+        .join('/');
       if (entry.isDirectory()) return NOT_OURS.has(entry.name) ? [] : filesUnder(path, ends);
       return entry.name.endsWith(ends) ? [path] : [];
     })

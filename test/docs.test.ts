@@ -1,7 +1,4 @@
 /** The documentation says what the code does: configurations load, tables equal the schema, names exist on both sides. */
-import { existsSync } from 'node:fs';
-import { dirname, join, normalize } from 'node:path';
-import { load } from 'js-yaml';
 import { describe, expect, it } from 'vitest';
 import { headerValue } from '../src/core/header-list.ts';
 import { REASONS } from '../src/core/reasons.ts';
@@ -12,9 +9,12 @@ import { localAnswer } from '../src/server/local-answer.ts';
 import { completed, isForeign, problemsOf } from './support/docs-config.ts';
 import { registeredMetrics } from './support/docs-metrics.ts';
 import { allOptions, optionsAt } from './support/docs-options.ts';
-import { ROOT, allPages, codeIn, readText } from './support/docs-pages.ts';
+import { allPages, codeIn, readText } from './support/docs-pages.ts';
 import type { Fence, Page, Table } from './support/docs-pages.ts';
-import { eventNames, journalEvents, logMessages, sourceFiles } from './support/docs-source.ts';
+import { brokenLinks, missingPaths, missingRecords, unknownCommands } from './support/docs-references.ts';
+import { unknownRoutes, unknownScripts, unlistedPages } from './support/docs-references.ts';
+import { commandNames, eventNames, journalEvents, logMessages } from './support/docs-source.ts';
+import { processMessages, sourceFiles } from './support/docs-source.ts';
 
 const pages = allPages();
 const page = (path: string): Page => {
@@ -152,6 +152,12 @@ describe('events', () => {
     expect(logMessages().filter((message) => !text.includes(`\`${message}\``))).toEqual([]);
   });
 
+  it('every log line of the process is named', () => {
+    const spans = spansOf(logs);
+    expect(processMessages().filter((message) => !spans.includes(message))).toEqual([]);
+    expect(processMessages()).toContain('started');
+  });
+
   it('the journal column has every entry of the journal, and no other', () => {
     const shown = table.rows.map((row) => row[3]!).filter((cell) => cell !== '–');
     expect(shown.map(codeIn).sort()).toEqual(journalEvents().sort());
@@ -273,73 +279,32 @@ describe('code blocks', () => {
 });
 
 describe('references', () => {
-  const links = pages.flatMap((one) =>
-    one.links
-      .filter(({ target }) => !/^[a-z]+:/.test(target))
-      .map(({ line, target }) => ({ on: one, where: `${one.path}:${line}`, target })),
-  );
-
   it('every link leads to a file and a heading that exist', () => {
-    const broken = links.filter(({ on, target }) => {
-      const [path = '', anchor] = target.split('#');
-      const file = path === '' ? on.path : normalize(join(dirname(on.path), path));
-      if (!existsSync(join(ROOT, file))) return true;
-      if (anchor === undefined) return false;
-      return !pages.find((one) => one.path === file)?.anchors.has(anchor);
-    });
-    expect(broken.map(({ where, target }) => `${where}: ${target}`)).toEqual([]);
+    expect(brokenLinks(pages)).toEqual([]);
   });
 
   it('every npm script that is mentioned exists', () => {
-    const { scripts } = JSON.parse(readText('package.json')) as { scripts: Record<string, string> };
-    const unknown = pages.flatMap((one) =>
-      [...one.text.matchAll(/\bnpm (?:run ([\w:-]+)|(start|test)\b)/g)]
-        .map((match) => match[1] ?? match[2]!)
-        .filter((name) => !(name in scripts))
-        .map((name) => `${one.path}: npm run ${name}`),
-    );
-    expect(unknown).toEqual([]);
+    expect(unknownScripts(pages)).toEqual([]);
+  });
+
+  it('every subcommand that is mentioned exists', () => {
+    expect(commandNames()).toContain('run');
+    expect(unknownCommands(pages)).toEqual([]);
   });
 
   it('every path of the repository that is mentioned exists', () => {
-    const isPath = (text: string): boolean =>
-      /^(src|test|docs|config|bench|scripts|deploy|examples)\/[\w./-]*$/.test(text);
-    const missing = pages.flatMap((one) =>
-      one.codeSpans
-        .filter(({ text }) => isPath(text) && !text.includes('NNNN') && !existsSync(join(ROOT, text)))
-        .map(({ line, text }) => `${one.path}:${line}: ${text}`),
-    );
-    expect(missing).toEqual([]);
+    expect(missingPaths(pages)).toEqual([]);
   });
 
   it('every decision record that the code names exists', () => {
-    const missing = [...sourceFiles(), ...pages.map(({ path }) => path)].flatMap((file) =>
-      [...readText(file).matchAll(/docs\/adr\/(\d{4})/g)]
-        .filter(([, number]) => !pages.some(({ path }) => path.startsWith(`docs/adr/${number}-`)))
-        .map(([name]) => `${file}: ${name}`),
-    );
-    expect(missing).toEqual([]);
+    expect(missingRecords(pages)).toEqual([]);
   });
 
-  it('every base URL and request on the data plane has a route in the packaged configuration', () => {
-    const { upstreams } = load(readText('config/outrigger.yaml')) as {
-      upstreams: Record<string, { route: string }>;
-    };
-    const routes = [...Object.values(upstreams).map(({ route }) => route), '/tools'];
-    const unknown = pages.flatMap((one) =>
-      [...one.text.matchAll(/127\.0\.0\.1:8080(\/[\w-]+)/g)]
-        .filter(([, path]) => !routes.includes(path!))
-        .map(([url]) => `${one.path}: ${url}`),
-    );
-    expect(unknown).toEqual([]);
+  it('every address on the data plane has a route in the packaged configuration', () => {
+    expect(unknownRoutes(pages, ['/tools'])).toEqual([]);
   });
 
   it('no page is left out of the index', () => {
-    const index = page('docs/README.md');
-    const linked = new Set(index.links.map(({ target }) => normalize(join('docs', target.split('#')[0]!))));
-    const lost = pages.filter(
-      ({ path }) => path.startsWith('docs/') && path !== 'docs/README.md' && !linked.has(path),
-    );
-    expect(lost.map(({ path }) => path)).toEqual([]);
+    expect(unlistedPages(pages, page('docs/README.md'))).toEqual([]);
   });
 });

@@ -25,6 +25,7 @@ export class Ending {
   #completion: Completion | undefined;
   /** Whether the client got all that we had for it; undefined while its connection is open. */
   #delivered: boolean | undefined;
+  #replaySkipped = false;
   #told = false;
 
   constructor(exchange: Exchange, clock: Clock, emit: Emit) {
@@ -35,6 +36,7 @@ export class Ending {
 
   outcome(outcome: Outcome): void {
     this.#outcome = outcome;
+    this.#replaySkipped = !this.#exchange.body.replayable;
     if (outcome.kind === 'response') {
       void outcome.body.completion.then((completion) => {
         this.#completion = completion;
@@ -63,7 +65,7 @@ export class Ending {
       result: resultOf(status, reason),
       durationMs: this.#clock.now() - this.#exchange.startedAt,
       bytes: this.#completion?.bytes ?? 0,
-      replaySkipped: !this.#exchange.body.replayable,
+      replaySkipped: this.#replaySkipped,
     });
   }
 

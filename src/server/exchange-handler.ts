@@ -195,6 +195,7 @@ export class ExchangeHandler {
     { head, body }: ResponseOutcome,
     about: readonly string[],
   ): void {
+    if (exchange.body instanceof ClientBody) exchange.body.forget();
     try {
       sendResponse(res, { ...head, headers: withExchangeHeaders(head.headers, about) }, body);
     } catch (error) {

@@ -134,10 +134,18 @@ export class ClientBody implements RequestBody, WatchedUpload {
 
   open(): Uint8Array | null | Readable {
     if (this.#ended && this.#complete) {
-      this.#whole ??= this.#kept.length === 1 ? (this.#kept[0]) : Buffer.concat(this.#kept);
+      const [first] = this.#kept;
+      this.#whole ??= first && this.#kept.length === 1 ? first : Buffer.concat(this.#kept);
       return this.#whole.length === 0 ? null : this.#whole;
     }
     return this.#openStream();
+  }
+
+  /** The answer has begun: nothing will be sent again, so what was kept for that is let go. */
+  forget(): void {
+    this.#dropKept();
+    this.#whole = undefined;
+    this.#complete = false;
   }
 
   /**
@@ -146,10 +154,7 @@ export class ClientBody implements RequestBody, WatchedUpload {
    */
   release(delivered: boolean): void {
     if (!delivered) this.#fail('client-aborted');
-    this.#memory.release(this.#keptBytes);
-    this.#keptBytes = 0;
-    this.#kept = [];
-    this.#whole = undefined;
+    this.forget();
     this.#watch.delete(this);
     this.#onProblem = undefined;
     this.#reader?.destroy();

@@ -96,7 +96,7 @@ export class Call implements Dispatcher.DispatchHandler, ConnectionAware {
       return;
     }
     this.#progress('receiving');
-    this.#closeDelimited = !hasHeader(raw, 'content-length') && !hasHeader(raw, 'transfer-encoding');
+    this.#closeDelimited = isCloseDelimited(controller.rawHeaders, raw);
     this.#body = new UpstreamBody(this.#attempt, this.#source(controller), this.#clock);
     const head = headOf(status, statusText, endToEndHeaders(raw));
     this.#settle({ kind: 'response', from: 'upstream', head, body: this.#body, verdict: verdictOf('ok') });
@@ -122,7 +122,8 @@ export class Call implements Dispatcher.DispatchHandler, ConnectionAware {
       return;
     }
     this.#attempt.phase = 'ended';
-    this.#settle(this.#failure(this.#reasonOf(error), detailOf(error), this.#isStale(error)));
+    const failure = this.#failure(this.#reasonOf(error), detailOf(error), this.#isStale(error));
+    this.#settle(streamErrorOf(error) === REFUSED_STREAM ? { ...failure, requestSent: 'no' } : failure);
   }
 
   onRequestUpgrade(
@@ -186,7 +187,8 @@ export class Call implements Dispatcher.DispatchHandler, ConnectionAware {
 
   /** The upstream closed an idle connection at the moment we chose it: it has most likely not read the request. */
   #isStale(error: Error): boolean {
-    return this.#reused && !this.#answering && isClosedByPeer(error);
+    const connectionClosed = isClosedByPeer(error) && streamErrorOf(error) === undefined;
+    return this.#reused && !this.#answering && connectionClosed;
   }
 
   #failure(reason: Reason, detail: string, staleConnection: boolean): FailureOutcome {
@@ -205,6 +207,22 @@ export class Call implements Dispatcher.DispatchHandler, ConnectionAware {
 function hasUnclearFraming(headers: HeaderList): boolean {
   const codings = headerValues(headers, 'transfer-encoding');
   return codings.length > 1 || (codings.length === 1 && codings[0]?.trim().toLowerCase() !== 'chunked');
+}
+
+/** Without framing, only the close ends an HTTP/1.1 body. HTTP/2, whose headers come as an object, ends every body itself. */
+function isCloseDelimited(raw: RawHeaders, headers: HeaderList): boolean {
+  return (
+    Array.isArray(raw) && !hasHeader(headers, 'content-length') && !hasHeader(headers, 'transfer-encoding')
+  );
+}
+
+/** HTTP/2: the upstream says that it has not processed the request (RFC 9113 §8.7). */
+const REFUSED_STREAM = 7;
+
+/** The code of an HTTP/2 stream that was reset, while its connection lives on; undefined for any other error. */
+function streamErrorOf(error: Error): number | undefined {
+  const { http2ErrorCode } = error as { http2ErrorCode?: unknown };
+  return typeof http2ErrorCode === 'number' ? http2ErrorCode : undefined;
 }
 
 /** Whatever the network called it, after the head it is an answer that broke off. */

@@ -1,6 +1,6 @@
 /** Connections to one endpoint: an attempt goes in, an outcome comes out. Knows nothing of policies. */
 import { isIP } from 'node:net';
-import type { Readable } from 'node:stream';
+import type { TLSSocket } from 'node:tls';
 import { Client, Pool, buildConnector } from 'undici';
 import type { Dispatcher } from 'undici';
 import type { Clock } from '../core/clock.ts';
@@ -42,6 +42,9 @@ export interface TransportStats {
   readonly running: number;
 }
 
+/** Streams that one HTTP/2 connection carries at most; the upstream may allow fewer. */
+const MAX_STREAMS = 100;
+
 /** An option that undici takes and its types do not have: what a connection is made for, instead of the Host field. */
 interface DispatchOptions extends Dispatcher.DispatchOptions {
   servername: string;
@@ -58,6 +61,8 @@ export class EndpointTransport {
   /** Constant, so that changing Host fields neither change SNI nor make undici close the connection. */
   readonly #serverName: string;
   readonly #pool: Pool;
+  /** What the connection that was made last has agreed on. */
+  #speaksHttp2 = false;
 
   constructor(endpoint: Endpoint, options: TransportOptions, deps: { clock: Clock; watch: ConnectionWatch }) {
     this.#endpoint = endpoint;
@@ -65,7 +70,9 @@ export class EndpointTransport {
     this.#clock = deps.clock;
     this.#watch = deps.watch;
     this.#serverName = options.tls.serverName ?? new URL(endpoint.origin).hostname;
+    const connected = (_: unknown, targets: readonly Dispatcher[]): void => this.#onConnect(targets.at(-1));
     this.#pool = new Pool(endpoint.origin, { ...this.#clientOptions(options.http2), connections: null });
+    if (options.http2) this.#pool.on('connect', connected);
   }
 
   /** Never throws. Settles at the response head, a failure or the attempt's cancellation, whichever is first. */
@@ -110,7 +117,7 @@ export class EndpointTransport {
       method: request.method,
       path: this.#endpoint.basePath + request.target,
       headers: this.#headers(attempt, body),
-      body: body,
+      body,
       // Without a pipeline there is nothing to block; `true` would hold back other requests on HTTP/2.
       blocking: false,
     };
@@ -140,11 +147,18 @@ export class EndpointTransport {
       keepAliveMaxTimeout: keepAliveMs,
       keepAliveTimeoutThreshold: KEEP_ALIVE_MARGIN_MS,
       maxHeaderSize: maxResponseHeadBytes,
-      // Of HTTP/1.1 only; HTTP/2 has as many streams as both sides allow.
       pipelining: 1,
       allowH2: http2,
       connect: this.#connector(http2),
     };
+  }
+
+  /**
+   * To undici, `pipelining` also bounds what a client may have open when it replaces a connection that said goodbye
+   * (GOAWAY). On HTTP/1.1 it would mean requests that wait behind each other.
+   */
+  #onConnect(client: Dispatcher | undefined): void {
+    if (client instanceof Client) client.pipelining = this.#speaksHttp2 ? MAX_STREAMS : 1;
   }
 
   #connector(http2: boolean): buildConnector.connector {
@@ -158,7 +172,12 @@ export class EndpointTransport {
     });
     // An address is not allowed in SNI (RFC 6066 §3); for the empty string undici sends none.
     const servername = isIP(this.#serverName.replace(/^\[|\]$/g, '')) === 0 ? this.#serverName : '';
-    return (options, callback) => connect({ ...options, servername }, callback);
+    return (options, callback) => {
+      connect({ ...options, servername }, (...result) => {
+        this.#speaksHttp2 = (result[1] as TLSSocket | null)?.alpnProtocol === 'h2';
+        callback(...result);
+      });
+    };
   }
 }
 

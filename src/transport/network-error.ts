@@ -17,7 +17,6 @@ const REASON_OF_CODE: Readonly<Record<string, Reason>> = {
   UND_ERR_HEADERS_TIMEOUT: 'first_byte_timeout',
   UND_ERR_BODY_TIMEOUT: 'idle_timeout',
   UND_ERR_HEADERS_OVERFLOW: 'response_head_too_large',
-  UND_ERR_RES_CONTENT_LENGTH_MISMATCH: 'protocol_error',
   UND_ERR_INVALID_ARG: 'bad_request',
   UND_ERR_NOT_SUPPORTED: 'bad_request',
   UND_ERR_REQ_CONTENT_LENGTH_MISMATCH: 'client_aborted',
@@ -61,10 +60,20 @@ const codeOf = (error: Error): string => {
 export const isClosedByPeer = (error: Error): boolean =>
   CLOSED.has(codeOf(error)) && !/^bad (response|upgrade)/.test(error.message);
 
+/**
+ * The parser found that the message does not fit its own framing. In the head that is a contradiction; after it, the
+ * end that came before its time, which is told so only where the connection was to be closed anyway.
+ */
+function isMisframed(error: Error): boolean {
+  const code = codeOf(error);
+  return code === 'UND_ERR_RES_CONTENT_LENGTH_MISMATCH' || /invalid eof/i.test(error.message);
+}
+
 export function reasonOf(error: Error, progress: Progress): Reason {
   const code = codeOf(error);
   const known = REASON_OF_CODE[code];
   if (known) return known;
+  if (isMisframed(error)) return progress.head ? 'response_incomplete' : 'protocol_error';
   if (error.name === 'HTTPParserError') return 'protocol_error';
   if (isClosedByPeer(error)) return closedAt(progress);
   if (CLOSED.has(code)) return 'protocol_error';

@@ -1,5 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { Ajv2020 } from 'ajv/dist/2020.js';
+import { load } from 'js-yaml';
 import { describe, expect, it } from 'vitest';
 import { configFile, inProcess, outrigger, projectRoot } from './fixture.ts';
 
@@ -101,8 +103,14 @@ describe('outrigger schema', () => {
     expect(stdout === shipped).toBe(true);
   });
 
-  it('is what the shipped configuration names in its first line', () => {
-    const [first] = readFileSync(join(projectRoot, 'config', 'outrigger.yaml'), 'utf8').split('\n');
-    expect(first).toBe('# yaml-language-server: $schema=./outrigger.schema.json');
+  it('is named in the first line of the shipped configuration, which fits it', () => {
+    const text = readFileSync(join(projectRoot, 'config', 'outrigger.yaml'), 'utf8');
+    expect(text.split('\n')[0]).toBe('# yaml-language-server: $schema=./outrigger.schema.json');
+    const shipped = JSON.parse(
+      readFileSync(join(projectRoot, 'config', 'outrigger.schema.json'), 'utf8'),
+    ) as object;
+    const fits = new Ajv2020({ strict: false, validateFormats: false }).compile(shipped);
+    fits(load(text));
+    expect(fits.errors).toBeNull();
   });
 });

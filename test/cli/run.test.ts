@@ -1,7 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { banner } from '../../src/cli/banner.ts';
 import { configSchema } from '../../src/config/schema.ts';
-import type { Config } from '../../src/config/schema.ts';
 import { configFile, minimalConfig, outrigger, runSidecar } from './fixture.ts';
 
 const URL_OF_NOTHING = 'http://127.0.0.1:9';

@@ -11,7 +11,7 @@ import { respond } from '../support/steps/answers.ts';
 import { resetOnAccept } from '../support/steps/connections.ts';
 import { controlledStream } from '../support/steps/controlled-stream.ts';
 import { upgrade } from '../support/steps/upgrades.ts';
-import { serverTlsOptions, testCa, tlsFile } from '../support/tls/identities.ts';
+import { serverTlsOptions, tlsFile } from '../support/tls/identities.ts';
 import type { ServerIdentity } from '../support/tls/identities.ts';
 
 const CA = `caFile: ${tlsFile('ca.cert.pem')}`;
@@ -62,7 +62,8 @@ describe('the certificate of the upstream', () => {
   it('is good when the configured authority signed it, and its connection is used again', async () => {
     await using upstream = await scriptedUpstream([respond({ body: 'ok' })], { tls: {} });
     await using proxy = await startSidecar(routeTo(upstream.origin, CA));
-    for (let n = 0; n < 3; n++) expect(await (await request(proxy.port, { path: '/safe/x' })).text()).toBe('ok');
+    for (let n = 0; n < 3; n++)
+      expect(await (await request(proxy.port, { path: '/safe/x' })).text()).toBe('ok');
     expect(upstream.connections.opened).toBe(1);
   });
 
@@ -92,7 +93,9 @@ describe('the certificate of the upstream', () => {
 
   it('may be signed by itself where it is its own authority', async () => {
     await using upstream = await scriptedUpstream([respond()], { tls: { identity: 'self-signed' } });
-    await using proxy = await startSidecar(routeTo(upstream.origin, `caFile: ${tlsFile('self-signed.cert.pem')}`));
+    await using proxy = await startSidecar(
+      routeTo(upstream.origin, `caFile: ${tlsFile('self-signed.cert.pem')}`),
+    );
     expect((await request(proxy.port, { path: '/safe/x' })).status).toBe(200);
   });
 });
@@ -104,7 +107,8 @@ describe('a certificate of our own', () => {
   it('is shown to an upstream that asks for one, over new connections too', async () => {
     await using upstream = await scriptedUpstream([respond({ body: 'known', afterwards: 'fin' })], demanding);
     await using proxy = await startSidecar(routeTo(upstream.origin, own));
-    for (let n = 0; n < 2; n++) expect(await (await request(proxy.port, { path: '/safe/x' })).text()).toBe('known');
+    for (let n = 0; n < 2; n++)
+      expect(await (await request(proxy.port, { path: '/safe/x' })).text()).toBe('known');
     expect(upstream.connections.opened).toBe(2);
   });
 
@@ -112,7 +116,8 @@ describe('a certificate of our own', () => {
     await using upstream = await scriptedUpstream([respond()], demanding);
     await using proxy = await startSidecar(routeTo(upstream.origin, CA, 'policies: { retry: false }'));
     const response = await request(proxy.port, { path: '/safe/x' });
-    expect([response.status, response.header('x-outrigger-code')]).toEqual([502, 'tls_protocol_error']);
+    // In TLS 1.3 a client is done before its certificate is missed, and then only sees the connection end.
+    expect([response.status, response.header('x-outrigger-code')]).toEqual([502, 'connection_reset']);
     expect(upstream.requests).toEqual([]);
   });
 });
@@ -122,7 +127,13 @@ describe('the name that is asked for (SNI)', () => {
     ['is the host of the URL', 'localhost', '', 'server', 'localhost'],
     ['is none for an address', '127.0.0.1', '', 'server', undefined],
     ['is the configured one, for an address', '127.0.0.1', 'localhost', 'server', 'localhost'],
-    ['is the configured one, for a host', 'localhost', 'elsewhere.invalid', 'wrong-host', 'elsewhere.invalid'],
+    [
+      'is the configured one, for a host',
+      'localhost',
+      'elsewhere.invalid',
+      'wrong-host',
+      'elsewhere.invalid',
+    ],
   ] as const)('%s', async (_, host, serverName, identity, name) => {
     await using upstream = await nameServer(identity);
     const tls = serverName === '' ? CA : `${CA}, serverName: ${serverName}`;
@@ -243,9 +254,5 @@ describe('what goes over TLS', () => {
     client.destroy();
     await upstream.waitForOpenConnections(0);
     expect((await proxy.waitForEvent('exchange-ended'))[0]?.bytes).toBe('helloand back'.length);
-  });
-
-  it('the test authority is one that nobody else trusts', () => {
-    expect(testCa).toContain('BEGIN CERTIFICATE');
   });
 });

@@ -113,7 +113,7 @@ it('a client that sends faster than the upstream reads is held back', async () =
 
 /** The value once it has not moved for a while. */
 async function standstill(read: () => number): Promise<number> {
-  for (let before = -1; ; ) {
+  for (let before = -1; ;) {
     await new Promise((resolve) => setTimeout(resolve, 150));
     if (read() === before && before > 0) return before;
     before = read();
@@ -175,7 +175,8 @@ it('where Node hands over every Upgrade request, those that are none are read ag
   const seen: string[] = [];
   await using server = await oldServer(seen);
   await using client = await rawClient(server.port);
-  const fields = 'Host: a\r\nX-A: \xe4\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: A\r\n';
+  const fields =
+    'Host: a\r\nX-A: \xe4\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: A\r\n';
   for (const rest of [
     'Content-Length: 4\r\n\r\nbody',
     'Transfer-Encoding: chunked\r\n\r\n4\r\nbody\r\n0\r\n\r\n',
@@ -200,15 +201,18 @@ it('where Node hands over every Upgrade request, those that are none are read ag
 });
 
 // The shared listener asks for the protocols of all upstreams together; which one a request is for comes later.
-it.fails('WebSocket is an ordinary request for an upstream that does not allow it, whatever others allow', async () => {
-  await using upstream = await scriptedUpstream([respond({ body: 'plain' })]);
-  await using proxy = await startSidecar(`
+it.fails(
+  'WebSocket is an ordinary request for an upstream that does not allow it, whatever others allow',
+  async () => {
+    await using upstream = await scriptedUpstream([respond({ body: 'plain' })]);
+    await using proxy = await startSidecar(`
 upstreams:
   live: { route: /live, upgrades: [], endpoints: [{ url: "${upstream.origin}" }] }
   other: { route: /other, endpoints: [{ url: "${upstream.origin}" }] }
 `);
-  await using client = await rawClient(proxy.port);
-  await client.send(HANDSHAKE);
-  await upstream.waitForRequest();
-  expect(upstream.requests[0]?.header('upgrade')).toBeUndefined();
-});
+    await using client = await rawClient(proxy.port);
+    await client.send(HANDSHAKE);
+    await upstream.waitForRequest();
+    expect(upstream.requests[0]?.header('upgrade')).toBeUndefined();
+  },
+);

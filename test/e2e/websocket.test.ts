@@ -41,7 +41,10 @@ const routeTo = (origins: string | readonly string[], more = ''): string => `
 upstreams:
   live:
     route: /live
-    endpoints: [${[origins].flat().map((url) => `{ url: "${url}" }`).join(', ')}]
+    endpoints: [${[origins]
+      .flat()
+      .map((url) => `{ url: "${url}" }`)
+      .join(', ')}]
     ${more}
 `;
 
@@ -52,7 +55,9 @@ const dial = (port: number, protocols: string[] = [], options: ClientOptions = {
 };
 
 /** The answer to a handshake that did not succeed. */
-async function refusalOf(socket: WebSocket): Promise<{ status: number | undefined; answer: IncomingMessage; body: string }> {
+async function refusalOf(
+  socket: WebSocket,
+): Promise<{ status: number | undefined; answer: IncomingMessage; body: string }> {
   const [, answer] = (await once(socket, 'unexpected-response')) as [unknown, IncomingMessage];
   const chunks: Buffer[] = [];
   for await (const chunk of answer) chunks.push(chunk as Buffer);
@@ -169,7 +174,9 @@ describe('a handshake', () => {
 
   it('that cannot reach the upstream is answered with 502', async () => {
     await using nowhere = await closedPort();
-    await using proxy = await startSidecar(routeTo(`http://127.0.0.1:${nowhere.port}`, 'policies: { retry: false }'));
+    await using proxy = await startSidecar(
+      routeTo(`http://127.0.0.1:${nowhere.port}`, 'policies: { retry: false }'),
+    );
     const { status, answer, body } = await refusalOf(dial(proxy.port));
     expect([status, answer.headers['x-outrigger-code']]).toEqual([502, 'connection_refused']);
     expect(JSON.parse(body)).toMatchObject({ code: 'connection_refused' });
@@ -220,7 +227,10 @@ describe('a handshake', () => {
       await upstream.waitForRequest();
       client[leave]();
       await upstream.waitForAbort();
-      expect((await proxy.waitForEvent('exchange-ended'))[0]).toMatchObject({ result: 'aborted', status: 499 });
+      expect((await proxy.waitForEvent('exchange-ended'))[0]).toMatchObject({
+        result: 'aborted',
+        status: 499,
+      });
     },
   );
 
@@ -236,7 +246,10 @@ describe('a handshake', () => {
 
 describe('protocols', () => {
   it.each([
-    ['h2c', 'Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQCAAAAAAIAAAAA\r\n'],
+    [
+      'h2c',
+      'Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQCAAAAAAIAAAAA\r\n',
+    ],
     ['one that is not known', 'Connection: Upgrade\r\nUpgrade: irc/6.9\r\n'],
     ['several at once', 'Connection: Upgrade\r\nUpgrade: websocket, irc/6.9\r\n'],
   ])('an upgrade to %s is an ordinary request, body included', async (_, fields) => {
@@ -248,7 +261,11 @@ describe('protocols', () => {
       await client.send(`POST /live/x HTTP/1.1\r\nHost: a\r\n${fields}Content-Length: 4\r\n\r\nbody`);
       expect(await (await response).text()).toBe('plain');
       const seen = upstream.requests[n];
-      expect([seen?.text(), seen?.header('upgrade'), seen?.header('http2-settings')]).toEqual(['body', undefined, undefined]);
+      expect([seen?.text(), seen?.header('upgrade'), seen?.header('http2-settings')]).toEqual([
+        'body',
+        undefined,
+        undefined,
+      ]);
     }
   });
 

@@ -32,7 +32,10 @@ export class Rig<S extends Scope> {
   readonly clock: FakeClock;
   readonly events: EventLog;
   readonly policy: Policy<S>;
+  /** What stands below the policy, one for each run. */
   readonly scripts: Script<S>[] = [];
+  /** What stands beside it: other upstreams. */
+  readonly others: Script<S>[] = [];
 
   constructor(subject: ContractSubject<S, z.ZodType>, previous?: Policy<S>) {
     const { clock, events, deps } = kit();
@@ -42,18 +45,20 @@ export class Rig<S extends Scope> {
     this.policy = subject.module.build(subject.module.schema.parse(subject.options), all, previous);
   }
 
-  script(...steps: readonly Step<S>[]): Script<S> {
+  other(...steps: readonly Step<S>[]): Script<S> {
     const script = new Script<S>(this.clock, ...steps);
-    this.scripts.push(script);
+    this.others.push(script);
     return script;
   }
 
   get calls(): number {
-    return this.scripts.reduce((sum, { calls }) => sum + calls.length, 0);
+    return [...this.scripts, ...this.others].reduce((sum, { calls }) => sum + calls.length, 0);
   }
 
   run(scope: S, ...steps: readonly Step<S>[]): Promise<Outcome> {
-    return this.policy.run(scope, this.script(...steps).next, scope.cancellation);
+    const script = new Script<S>(this.clock, ...steps);
+    this.scripts.push(script);
+    return this.policy.run(scope, script.next, scope.cancellation);
   }
 
   /** Lets time pass until there is an outcome; gives up on the client's behalf after a while. */
@@ -72,7 +77,7 @@ export class Rig<S extends Scope> {
 
   /** Every answer that was given out is either the one returned or discarded, once. */
   expectConserved(returned: Outcome): void {
-    for (const outcome of this.scripts.flatMap(({ given }) => given)) {
+    for (const outcome of [...this.scripts, ...this.others].flatMap(({ given }) => given)) {
       if (outcome.kind !== 'response') continue;
       const isReturned = returned.kind === 'response' && returned.body === outcome.body;
       expect(bodyOf(outcome).discards).toBe(isReturned ? 0 : 1);

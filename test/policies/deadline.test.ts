@@ -20,18 +20,15 @@ const STREAM = { headers: ['content-type', 'text/event-stream'] };
 function rig(options: object) {
   const { clock, deps, events } = kit();
   const policy = deadline.build(deadline.schema.parse(options), deps, undefined);
-  return {
-    clock,
-    events,
-    start(parts: ExchangeParts, ...steps: Step<Exchange>[]) {
-      const script = new Script<Exchange>(clock, ...steps);
-      const exchange = exchangeAt(clock, parts);
-      let outcome: Outcome | undefined;
-      const pending = policy.run(exchange, script.next, exchange.cancellation);
-      void pending.then((settled) => (outcome = settled));
-      return { exchange, script, outcome: () => outcome };
-    },
+  const start = (parts: ExchangeParts, ...steps: Step<Exchange>[]) => {
+    const script = new Script<Exchange>(clock, ...steps);
+    const exchange = exchangeAt(clock, parts);
+    let outcome: Outcome | undefined;
+    const pending = policy.run(exchange, script.next, exchange.cancellation);
+    void pending.then((settled) => (outcome = settled));
+    return { exchange, script, outcome: () => outcome };
   };
+  return { clock, events, start };
 }
 
 describe('deadline', () => {

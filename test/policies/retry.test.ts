@@ -1,13 +1,11 @@
-import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { Exchange } from '../../src/core/exchange.ts';
 import type { Outcome } from '../../src/core/outcome.ts';
 import { VERDICT_CLASSES, verdictOf } from '../../src/core/verdict.ts';
-import { Retry, retry } from '../../src/policies/retry.ts';
-import { Script, bodyOf, exchangeAt, fail, judged, kit, refuse, respond } from '../support/policy-kit.ts';
-import { NO_BODY } from '../support/policy-kit.ts';
-import type { ExchangeParts, Step } from '../support/policy-kit.ts';
+import { retry } from '../../src/policies/retry.ts';
+import { NO_BODY, bodyOf, exchangeAt, fail, judged, refuse, respond } from '../support/policy-kit.ts';
 import { policyContract } from './contract.ts';
+import { PLAIN, POST, RetryRig, stale, unsent } from './retry-rig.ts';
 
 policyContract({ module: retry, options: {}, scope: (clock) => exchangeAt(clock) });
 policyContract({
@@ -16,90 +14,60 @@ policyContract({
   scope: (clock) => exchangeAt(clock),
 });
 
-const PLAIN = { backoff: { jitter: 'none' } } as const;
-
-function rig(options: object = {}, previous?: Retry) {
-  const { clock, deps, events } = kit();
-  const policy = new Retry(retry.schema.parse(options), deps, previous);
-  return {
-    clock,
-    events,
-    policy,
-    start(parts: ExchangeParts, ...steps: Step<Exchange>[]) {
-      const script = new Script<Exchange>(clock, ...steps);
-      const exchange = exchangeAt(clock, parts);
-      let outcome: Outcome | undefined;
-      const pending = policy.run(exchange, script.next, exchange.cancellation);
-      void pending.then((settled) => (outcome = settled));
-      return { exchange, script, outcome: () => outcome };
-    },
-    async toTheEnd(parts: ExchangeParts, ...steps: Step<Exchange>[]) {
-      const run = this.start(parts, ...steps);
-      await clock.advance(600_000);
-      return run;
-    },
-    refusals: () => events.of('retry-refused').map(({ why }) => why),
-  };
-}
-
-const POST = { request: { method: 'POST' } } as const;
-const unsent = (): Outcome => fail('connection_refused', { requestSent: 'no' });
-const stale = (): Outcome => fail('connection_reset', { staleConnection: true });
-
 describe('retry', () => {
   describe('tries again', () => {
     it('until an answer is good, and returns that one', async () => {
       const answer = respond(200);
-      const { script, outcome } = await rig().toTheEnd({}, fail(), respond(503), answer);
+      const { script, outcome } = await new RetryRig().toTheEnd({}, fail(), respond(503), answer);
       expect(script.calls).toHaveLength(3);
       expect(outcome()).toBe(answer);
     });
 
     it('as often as it may, and then returns the last outcome', async () => {
       const all = [respond(503), respond(503), respond(502)] as const;
-      const run = rig({ maxRetries: 2 });
+      const run = new RetryRig({ maxRetries: 2 });
       const { script, outcome } = await run.toTheEnd({}, ...all);
       expect(script.calls).toHaveLength(3);
       expect(outcome()).toBe(all[2]);
       expect(all.map(({ body }) => bodyOf({ ...respond(), body }).discards)).toEqual([1, 1, 0]);
-      expect(run.refusals()).toEqual(['exhausted']);
+      expect(run.refusals).toEqual(['exhausted']);
     });
 
     it('not at all with no retries', async () => {
-      const run = rig({ maxRetries: 0 });
+      const run = new RetryRig({ maxRetries: 0 });
       const { script } = await run.toTheEnd({}, fail());
       expect(script.calls).toHaveLength(1);
-      expect(run.refusals()).toEqual(['exhausted']);
+      expect(run.refusals).toEqual(['exhausted']);
     });
 
     it('after delays that double, up to the cap', async () => {
       const backoff = { initial: '100ms', max: '500ms', jitter: 'none' } as const;
-      const { script } = await rig({ maxRetries: 5, budget: false, backoff }).toTheEnd({}, fail());
+      const { script } = await new RetryRig({ maxRetries: 5, budget: false, backoff }).toTheEnd({}, fail());
       expect(script.gaps).toEqual([100, 200, 400, 500, 500]);
     });
 
     it('1 s, 2 s, 4 s', async () => {
       const backoff = { initial: '1s', max: '60s', jitter: 'none' } as const;
-      const { script } = await rig({ maxRetries: 3, backoff }).toTheEnd({}, fail());
+      const { script } = await new RetryRig({ maxRetries: 3, backoff }).toTheEnd({}, fail());
       expect(script.gaps).toEqual([1_000, 2_000, 4_000]);
     });
 
     it('at a constant pace for async work: 5 × 1 s', async () => {
       const backoff = { kind: 'constant', initial: '1s', jitter: 'none' } as const;
-      const { script } = await rig({ maxRetries: 5, budget: false, backoff }).toTheEnd({}, fail());
+      const { script } = await new RetryRig({ maxRetries: 5, budget: false, backoff }).toTheEnd({}, fail());
       expect(script.gaps).toEqual([1_000, 1_000, 1_000, 1_000, 1_000]);
     });
 
     it('with 0 to 10 % of proportional jitter', async () => {
       const backoff = { initial: '1s', jitter: 'proportional', jitterRatio: 0.1 } as const;
-      const { script } = await rig({ maxRetries: 1, backoff }).toTheEnd({}, fail());
+      const { script } = await new RetryRig({ maxRetries: 1, backoff }).toTheEnd({}, fail());
       expect(script.gaps[0]).toBeGreaterThan(1_000);
       expect(script.gaps[0]).toBeLessThanOrEqual(1_100);
     });
 
     it('after full jitter by default', async () => {
       const gaps = new Set<number>();
-      const run = rig({ budget: false, maxRetries: 1 });
+      const run = new RetryRig({ budget: false, maxRetries: 1 });
       for (let i = 0; i < 20; i++) {
         const { script } = await run.toTheEnd({}, fail());
         gaps.add(script.gaps[0] ?? 0);
@@ -109,7 +77,7 @@ describe('retry', () => {
     });
 
     it('and tells of each with its cause and delay', async () => {
-      const run = rig({ ...PLAIN, budget: false });
+      const run = new RetryRig({ ...PLAIN, budget: false });
       await run.toTheEnd({}, fail(), respond(429, { headers: ['retry-after', '1'] }), respond());
       expect(run.events.of('retry-scheduled').map(({ cause, delayMs }) => [cause, delayMs])).toEqual([
         ['transient', 250],
@@ -123,7 +91,7 @@ describe('retry', () => {
         seen.push(exchange.nextAttempt);
         return fail();
       };
-      await rig(PLAIN).toTheEnd({}, remember);
+      await new RetryRig(PLAIN).toTheEnd({}, remember);
       expect(seen).toEqual([
         { backoffMs: 0, freshConnection: false },
         { backoffMs: 250, freshConnection: false },
@@ -137,27 +105,27 @@ describe('retry', () => {
     for (const name of VERDICT_CLASSES) {
       const retried = RETRIED.includes(name);
       it(`${retried ? 'retries' : 'does not retry'} ${name} by default`, async () => {
-        const run = rig();
+        const run = new RetryRig();
         const outcome = name === 'ok' ? respond() : respond(500, judged(verdictOf(name)));
         const { script } = await run.toTheEnd({}, outcome);
         expect(script.calls).toHaveLength(retried ? 3 : 1);
-        if (!retried) expect(run.refusals()).toEqual([]);
+        if (!retried) expect(run.refusals).toEqual([]);
       });
     }
 
     it('retries the classes that the operator lists, and no others', async () => {
       const options = { classes: ['permanent'] };
-      expect((await rig(options).toTheEnd({}, respond(404))).script.calls).toHaveLength(3);
-      expect((await rig(options).toTheEnd({}, respond(503))).script.calls).toHaveLength(1);
+      expect((await new RetryRig(options).toTheEnd({}, respond(404))).script.calls).toHaveLength(3);
+      expect((await new RetryRig(options).toTheEnd({}, respond(503))).script.calls).toHaveLength(1);
     });
 
     it('retries what may help and yet is no sign of ill health, such as a 408', async () => {
-      expect((await rig().toTheEnd({}, respond(408))).script.calls).toHaveLength(3);
+      expect((await new RetryRig().toTheEnd({}, respond(408))).script.calls).toHaveLength(3);
     });
 
     it('never retries a refusal of the sidecar itself: load must go away, not come again', async () => {
       const refusal = refuse('circuit_open', { verdict: verdictOf('transient') });
-      const { script, outcome } = await rig().toTheEnd({}, refusal);
+      const { script, outcome } = await new RetryRig().toTheEnd({}, refusal);
       expect(script.calls).toHaveLength(1);
       expect(outcome()).toBe(refusal);
     });
@@ -165,39 +133,39 @@ describe('retry', () => {
 
   describe('refuses', () => {
     it('a body that cannot be sent again', async () => {
-      const run = rig();
+      const run = new RetryRig();
       const { script } = await run.toTheEnd({ body: { ...NO_BODY, replayable: false } }, unsent());
       expect(script.calls).toHaveLength(1);
-      expect(run.refusals()).toEqual(['not-replayable']);
+      expect(run.refusals).toEqual(['not-replayable']);
     });
 
     it('a body that has become too large in the meantime', async () => {
-      const run = rig();
+      const run = new RetryRig();
       const body = { ...NO_BODY, replayable: true };
       const { script } = await run.toTheEnd({ body }, fail(), () => {
         body.replayable = false;
         return fail();
       });
       expect(script.calls).toHaveLength(2);
-      expect(run.refusals()).toEqual(['not-replayable']);
+      expect(run.refusals).toEqual(['not-replayable']);
     });
 
     it('what may have been done already', async () => {
-      const run = rig();
+      const run = new RetryRig();
       const { script } = await run.toTheEnd(POST, fail());
       expect(script.calls).toHaveLength(1);
-      expect(run.refusals()).toEqual(['unsafe']);
+      expect(run.refusals).toEqual(['unsafe']);
     });
 
     it('what the budget does not allow', async () => {
-      const run = rig({ budget: { ratio: 0, floor: 1 }, ...PLAIN });
+      const run = new RetryRig({ budget: { ratio: 0, floor: 1 }, ...PLAIN });
       const { script } = await run.toTheEnd({}, fail());
       expect(script.calls).toHaveLength(2);
-      expect(run.refusals()).toEqual(['budget']);
+      expect(run.refusals).toEqual(['budget']);
     });
 
     it('what could not begin before the deadline', async () => {
-      const run = rig(PLAIN);
+      const run = new RetryRig(PLAIN);
       const { exchange, script, outcome } = run.start({}, (one) => {
         one.deadlineAt = run.clock.now() + 250;
         return fail();
@@ -206,11 +174,11 @@ describe('retry', () => {
       expect(outcome()).toBeDefined();
       expect(script.calls).toHaveLength(1);
       expect(exchange.deadlineAt).toBe(run.clock.now() + 250);
-      expect(run.refusals()).toEqual(['deadline']);
+      expect(run.refusals).toEqual(['deadline']);
     });
 
     it('not yet what can begin a millisecond before the deadline', async () => {
-      const run = rig(PLAIN);
+      const run = new RetryRig(PLAIN);
       const at = run.clock.now() + 251;
       const { script } = await run.toTheEnd({}, (exchange) => {
         exchange.deadlineAt = at;
@@ -221,39 +189,39 @@ describe('retry', () => {
 
     it('what would begin later than maxElapsed after the first attempt', async () => {
       const backoff = { initial: '1s', jitter: 'none' } as const;
-      const run = rig({ backoff, maxRetries: 9, budget: false, maxElapsed: '3s' });
+      const run = new RetryRig({ backoff, maxRetries: 9, budget: false, maxElapsed: '3s' });
       const { script } = await run.toTheEnd({}, fail());
       expect(script.calls.map(({ at }) => at - (script.calls[0]?.at ?? 0))).toEqual([0, 1_000, 3_000]);
-      expect(run.refusals()).toEqual(['max-elapsed']);
+      expect(run.refusals).toEqual(['max-elapsed']);
     });
 
     it('nothing for its age where maxElapsed is off', async () => {
       const backoff = { kind: 'constant', initial: '100s', max: '100s', jitter: 'none' } as const;
-      const run = rig({ backoff, maxRetries: 4, budget: false, maxElapsed: false });
+      const run = new RetryRig({ backoff, maxRetries: 4, budget: false, maxElapsed: false });
       expect((await run.toTheEnd({}, fail())).script.calls).toHaveLength(5);
     });
 
     it('to wait longer than maxRetryAfter', async () => {
-      const run = rig({ maxRetryAfter: '2s' });
+      const run = new RetryRig({ maxRetryAfter: '2s' });
       const answer = respond(429, { headers: ['retry-after', '3'] });
       const { script, outcome } = await run.toTheEnd({}, answer);
       expect(script.calls).toHaveLength(1);
       expect(outcome()).toBe(answer);
       expect(bodyOf(answer).discards).toBe(0);
-      expect(run.refusals()).toEqual(['retry-after']);
+      expect(run.refusals).toEqual(['retry-after']);
     });
 
     it('takes nothing from the budget for what it refuses for another reason', async () => {
-      const run = rig({ maxElapsed: '1ms', ...PLAIN });
+      const run = new RetryRig({ maxElapsed: '1ms', ...PLAIN });
       await run.toTheEnd({}, fail());
-      expect(run.refusals()).toEqual(['max-elapsed']);
+      expect(run.refusals).toEqual(['max-elapsed']);
       expect(run.policy.budgetRemaining).toBe(3);
     });
   });
 
   describe('Retry-After', () => {
     it('is a floor under the delay', async () => {
-      const { script } = await rig(PLAIN).toTheEnd(
+      const { script } = await new RetryRig(PLAIN).toTheEnd(
         {},
         respond(503, { headers: ['retry-after', '5'] }),
         respond(503, { headers: ['retry-after-ms', '3'] }),
@@ -264,190 +232,25 @@ describe('retry', () => {
 
     it('is obeyed up to maxRetryAfter, even beyond the cap of the backoff', async () => {
       const answer = respond(429, { headers: ['retry-after', '30'] });
-      const { script } = await rig().toTheEnd({}, answer, respond());
+      const { script } = await new RetryRig().toTheEnd({}, answer, respond());
       expect(script.gaps).toEqual([30_000]);
     });
 
     it('is compared with the deadline', async () => {
-      const run = rig();
+      const run = new RetryRig();
       const answer = respond(429, { headers: ['retry-after', '5'] });
       const { script } = await run.toTheEnd({}, (exchange) => {
         exchange.deadlineAt = run.clock.now() + 5_000;
         return answer;
       });
       expect(script.calls).toHaveLength(1);
-      expect(run.refusals()).toEqual(['deadline']);
+      expect(run.refusals).toEqual(['deadline']);
     });
 
     it('of 0 means at once, after the usual delay', async () => {
       const answer = respond(429, { headers: ['retry-after', '0'] });
-      const { script } = await rig(PLAIN).toTheEnd({}, answer, respond());
+      const { script } = await new RetryRig(PLAIN).toTheEnd({}, answer, respond());
       expect(script.gaps).toEqual([250]);
-    });
-  });
-
-  describe('a stale keep-alive connection', () => {
-    it('costs no wait, no retry and no budget, once, and gets a fresh connection', async () => {
-      const run = rig({ maxRetries: 0, budget: { floor: 0, ratio: 0 } });
-      const seen: unknown[] = [];
-      const answer = respond();
-      const { script, outcome } = await run.toTheEnd({}, stale(), (exchange) => {
-        seen.push(exchange.nextAttempt);
-        return answer;
-      });
-      expect(outcome()).toBe(answer);
-      expect(script.gaps).toEqual([0]);
-      expect(seen).toEqual([{ backoffMs: 0, freshConnection: true }]);
-      expect(run.events.of('retry-scheduled')).toMatchObject([{ cause: 'stale-connection', delayMs: 0 }]);
-    });
-
-    it('is a failure like others the second time, and still gets a fresh connection', async () => {
-      const run = rig({ maxRetries: 1, ...PLAIN });
-      const fresh: boolean[] = [];
-      const { script } = await run.toTheEnd({}, (exchange) => {
-        fresh.push(exchange.nextAttempt.freshConnection);
-        return stale();
-      });
-      expect(script.gaps).toEqual([0, 250]);
-      expect(fresh).toEqual([false, true, true]);
-      expect(run.refusals()).toEqual(['exhausted']);
-    });
-
-    it('is not asked for a fresh connection after another failure', async () => {
-      const fresh: boolean[] = [];
-      await rig().toTheEnd({}, stale(), fail(), (exchange) => {
-        fresh.push(exchange.nextAttempt.freshConnection);
-        return respond();
-      });
-      expect(fresh).toEqual([false]);
-    });
-
-    it('does not make a POST safe to repeat: the upstream may have read it', async () => {
-      const run = rig();
-      const { script } = await run.toTheEnd(POST, stale());
-      expect(script.calls).toHaveLength(1);
-      expect(run.refusals()).toEqual(['unsafe']);
-    });
-
-    it('is tried anew at once for a POST with a key', async () => {
-      const request = { method: 'POST', headers: ['Idempotency-Key', 'k-1'] };
-      const { script } = await rig({ maxRetries: 0 }).toTheEnd({ request }, stale(), respond());
-      expect(script.gaps).toEqual([0]);
-    });
-  });
-
-  describe('replays', () => {
-    const outcomes = {
-      unsent,
-      'maybe sent': () => fail('connection_reset'),
-      'answered 503': () => respond(503),
-      'answered 503 with Retry-After': () => respond(503, { headers: ['retry-after', '0'] }),
-      'answered 429': () => respond(429),
-      'answered 529': () => respond(529),
-      'answered 408': () => respond(408),
-    } as const;
-    const ALWAYS = Object.keys(outcomes);
-    const UNDONE = ['unsent', 'answered 503 with Retry-After', 'answered 429', 'answered 529'];
-    const KEYED = ['Idempotency-Key', 'k-1'];
-    const cases: readonly [string, ExchangeParts, readonly string[]][] = [
-      ...['GET', 'HEAD', 'OPTIONS', 'TRACE', 'PUT', 'DELETE', 'QUERY'].map(
-        (method): [string, ExchangeParts, readonly string[]] => [method, { request: { method } }, ALWAYS],
-      ),
-      ['POST', POST, UNDONE],
-      ['PATCH', { request: { method: 'PATCH' } }, UNDONE],
-      ['an unknown method', { request: { method: 'PURGE' } }, UNDONE],
-      ['get in lower case', { request: { method: 'get' } }, UNDONE],
-      ['a keyed POST', { request: { method: 'POST', headers: KEYED } }, ALWAYS],
-      ['a keyed PATCH', { request: { method: 'PATCH', headers: KEYED } }, ALWAYS],
-      ['a POST with an empty key', { request: { method: 'POST', headers: ['idempotency-key', ''] } }, UNDONE],
-      ['a POST declared safe', { ...POST, upstream: { idempotent: true } }, ALWAYS],
-    ];
-    for (const [title, parts, replayed] of cases) {
-      for (const [ended, make] of Object.entries(outcomes)) {
-        const expected = replayed.includes(ended);
-        it(`${title}, ${ended}: ${expected ? 'sent again' : 'not sent again'}`, async () => {
-          const { script } = await rig().toTheEnd(parts, make, respond());
-          expect(script.calls).toHaveLength(expected ? 2 : 1);
-        });
-      }
-    }
-  });
-
-  describe('the budget', () => {
-    it('allows its floor to an upstream without traffic, and 20 % of requests beyond', async () => {
-      const run = rig({ maxRetries: 1, backoff: { initial: '0s' } });
-      for (let i = 0; i < 100; i++) run.start({}, fail());
-      await run.clock.advance(0);
-      expect(run.events.of('retry-scheduled')).toHaveLength(3 + 20);
-      expect(run.refusals().filter((why) => why === 'budget')).toHaveLength(100 - 23);
-    });
-
-    it('fills again as time passes', async () => {
-      const run = rig({ maxRetries: 1, budget: { ratio: 0, floor: 1, window: '10s' }, ...PLAIN });
-      await run.toTheEnd({}, fail());
-      run.start({}, fail());
-      expect(run.policy.budgetRemaining).toBe(1);
-      await run.clock.advance(0);
-      expect(run.policy.budgetRemaining).toBe(0);
-      await run.clock.advance(10_000);
-      expect(run.policy.budgetRemaining).toBe(1);
-    });
-
-    it('can be switched off', async () => {
-      const run = rig({ maxRetries: 20, budget: false, maxElapsed: false });
-      expect((await run.toTheEnd({}, fail())).script.calls).toHaveLength(21);
-      expect(run.policy.snapshot()).toEqual({ maxRetries: 20, budgetRemaining: null });
-    });
-
-    it('is used up across a reload, also where its ratio changes', async () => {
-      const before = rig({ maxRetries: 1, budget: { ratio: 0, floor: 2 }, ...PLAIN });
-      before.start({}, fail());
-      await before.clock.advance(0);
-      const { deps } = { deps: { ...kit().deps, clock: before.clock } };
-      const next = new Retry(retry.schema.parse({ budget: { ratio: 0.5, floor: 2 } }), deps, before.policy);
-      expect(next.budgetRemaining).toBe(1);
-    });
-
-    it('stays as it was for the old policy when a new one is built and never used', () => {
-      const before = rig({ budget: { ratio: 0, floor: 2 } });
-      new Retry(
-        retry.schema.parse({ budget: { ratio: 0, floor: 9 } }),
-        { ...kit().deps, clock: before.clock },
-        before.policy,
-      );
-      expect(before.policy.budgetRemaining).toBe(2);
-    });
-
-    it('starts anew where its window has another length', async () => {
-      const before = rig({ budget: { ratio: 0, floor: 2 }, ...PLAIN });
-      before.start({}, fail());
-      await before.clock.advance(0);
-      const next = new Retry(
-        retry.schema.parse({ budget: { ratio: 0, floor: 2, window: '20s' } }),
-        { ...kit().deps, clock: before.clock },
-        before.policy,
-      );
-      expect(next.budgetRemaining).toBe(2);
-    });
-
-    it('in an outage bounds the extra load to its share, whatever the options', async () => {
-      await fc.assert(
-        fc.asyncProperty(
-          fc.integer({ min: 1, max: 60 }),
-          fc.integer({ min: 0, max: 5 }),
-          fc.double({ min: 0, max: 1, noNaN: true }),
-          fc.integer({ min: 0, max: 4 }),
-          async (requests, floor, ratio, maxRetries) => {
-            const run = rig({ maxRetries, budget: { ratio, floor, window: '10m' }, maxElapsed: false });
-            for (let i = 0; i < requests; i++) run.start({}, fail());
-            await run.clock.advance(60_000);
-            const retries = run.events.of('retry-scheduled').length;
-            expect(retries).toBeLessThanOrEqual(floor + ratio * requests + 1e-6);
-            expect(retries).toBeLessThanOrEqual(requests * maxRetries);
-          },
-        ),
-        { numRuns: 40 },
-      );
     });
   });
 
@@ -457,7 +260,7 @@ describe('retry', () => {
       ['deadline', 'deadline_exceeded'],
       ['shutdown', 'shutting_down'],
     ] as const)('(%s), it settles at once as %s', async (cancelled, reason) => {
-      const run = rig({ backoff: { initial: '8s', jitter: 'none' } });
+      const run = new RetryRig({ backoff: { initial: '8s', jitter: 'none' } });
       const failed = respond(503);
       const { exchange, script, outcome } = run.start({}, failed);
       await run.clock.advance(4_000);
@@ -472,7 +275,7 @@ describe('retry', () => {
     });
 
     it('makes no further try where there was nothing to wait for, either', async () => {
-      const run = rig({ backoff: { initial: '0s' } });
+      const run = new RetryRig({ backoff: { initial: '0s' } });
       const { script, outcome } = run.start({}, (exchange) => {
         exchange.cancellation.cancel('client-aborted');
         return stale();
@@ -484,7 +287,7 @@ describe('retry', () => {
   });
 
   it('does not notice the wall clock', async () => {
-    const run = rig({ ...PLAIN, budget: false });
+    const run = new RetryRig({ ...PLAIN, budget: false });
     const { script } = run.start({}, fail(), fail(), respond());
     run.clock.wallOffsetMs = 3_600_000;
     await run.clock.advance(250);
@@ -494,7 +297,7 @@ describe('retry', () => {
   });
 
   it('gives two exchanges delays of their own', async () => {
-    const run = rig({ ...PLAIN, budget: false });
+    const run = new RetryRig({ ...PLAIN, budget: false });
     const first = run.start({}, fail());
     await run.clock.advance(250);
     const second = run.start({}, fail());

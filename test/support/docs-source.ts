@@ -20,7 +20,24 @@ export function logMessages(): string[] {
   return [...new Set(messages)];
 }
 
+/** Texts of the log lines about the process itself. */
+export function processMessages(): string[] {
+  return sourceFiles()
+    .filter((file) => !file.startsWith('src/telemetry/'))
+    .flatMap((file) => [
+      ...readText(file).matchAll(/\blogger\.(?:info|warn|error|fatal)\(\s*\{[\s\S]*?\},\s*'([^']+)'/g),
+    ])
+    .map((match) => match[1]!);
+}
+
 export function journalEvents(): string[] {
   const text = readText('src/telemetry/journal.ts');
   return [...new Set([...text.matchAll(/#add\(\s*'([a-z-]+)'/g)].map((match) => match[1]!))];
+}
+
+/** Subcommands of the command line. */
+export function commandNames(): string[] {
+  return sourceFiles()
+    .filter((file) => /^src\/cli\/[a-z-]+\.ts$/.test(file))
+    .flatMap((file) => [...readText(file).matchAll(/^ {2}name: '([a-z-]+)',$/gm)].map((match) => match[1]!));
 }

@@ -1,6 +1,7 @@
 /** What a test needs to drive a policy without sockets: a scripted rest of the pipeline, exchanges, and bodies that end on command. */
 import { Cancellation } from '../../src/core/cancellation.ts';
 import type { CancelReason } from '../../src/core/cancellation.ts';
+import type { Clock } from '../../src/core/clock.ts';
 import type { Endpoint } from '../../src/core/endpoint.ts';
 import type { Emit, EventMap, EventName } from '../../src/core/events.ts';
 import { Attempt, Exchange } from '../../src/core/exchange.ts';
@@ -268,7 +269,7 @@ export interface ExchangeParts extends Partial<Omit<ExchangeInit, 'request' | 'u
 let exchanges = 0;
 
 /** A GET without a body, unless told otherwise, that starts now. */
-export function exchangeAt(clock: FakeClock, parts: ExchangeParts = {}): Exchange {
+export function exchangeAt(clock: Pick<Clock, 'now'>, parts: ExchangeParts = {}): Exchange {
   const { request, upstream, ...rest } = parts;
   exchanges += 1;
   return new Exchange({
@@ -288,8 +289,11 @@ export function exchangeAt(clock: FakeClock, parts: ExchangeParts = {}): Exchang
   });
 }
 
-export const attemptAt = (clock: FakeClock, exchange = exchangeAt(clock), endpoint = ENDPOINT): Attempt =>
-  new Attempt(exchange, endpoint, new Cancellation(exchange.cancellation), clock.now());
+export const attemptAt = (
+  clock: Pick<Clock, 'now'>,
+  exchange = exchangeAt(clock),
+  endpoint = ENDPOINT,
+): Attempt => new Attempt(exchange, endpoint, new Cancellation(exchange.cancellation), clock.now());
 
 /** Ends a body in the normal way, whoever made it. */
 export function finish(outcome: Outcome): void {

@@ -1,0 +1,127 @@
+/** The circuit breaker against real failures: what counts, what does not, and how it finds back. */
+import { expect, test } from 'vitest';
+import { rawClient } from '../support/raw-client.ts';
+import { respond } from '../support/steps/answers.ts';
+import { resetOnAccept } from '../support/steps/connections.ts';
+import { closeBeforeResponse, cutMidBody, resetMidBody } from '../support/steps/cuts.ts';
+import { holdResponse } from '../support/steps/hold-response.ts';
+import { garbage } from '../support/steps/malformed.ts';
+import { stall, stallAfterHead } from '../support/steps/silence.ts';
+import type { Step } from '../support/upstream/step.ts';
+import { stage, type Stage } from './stage.ts';
+
+const TIMERS = 'attemptTimeout: { connect: 80ms, firstByte: 80ms, idle: 80ms }';
+const breaker = (options: string, timers = ''): { api: string } => ({
+  api: `policies: { retry: false, ${timers} circuitBreaker: { failureRatio: false, ${options} } }`,
+});
+
+async function callAndForget(on: Stage): Promise<number> {
+  const response = await on.send();
+  await response.ended();
+  return response.status;
+}
+
+const states = (on: Stage): string[] => on.sidecar.eventsNamed('breaker-changed').map(({ to }) => to);
+
+const transitions = (on: Stage, to: string): Promise<number> =>
+  on.sidecar.metric('outrigger_breaker_transitions_total', { upstream: 'api', to });
+
+const counting: readonly [title: string, step: Step, timers?: string][] = [
+  ['resets on accept', resetOnAccept()],
+  ['connections that close before the answer', closeBeforeResponse()],
+  ['answers that never come', stall(), `${TIMERS},`],
+  ['malformed answers', garbage()],
+  ['server errors', respond({ status: 500 })],
+  ['bodies cut by FIN', cutMidBody()],
+  ['bodies cut by RST', resetMidBody({ framing: 'chunked' })],
+  ['bodies that stop', stallAfterHead({}, ['partial']), `${TIMERS},`],
+];
+
+test.each(counting)('opens after three %s, and refuses at once', async (_, step, timers) => {
+  await using on = await stage([step], breaker('consecutiveFailures: 3, openFor: 30s', timers));
+  for (let n = 1; n <= 3; n++) await callAndForget(on);
+  await on.sidecar.waitForEvent('breaker-changed');
+  expect(states(on)).toEqual(['open']);
+  const seen = on.upstream.connections.opened;
+  const refused = await on.send({ method: 'POST', body: 'x' });
+  expect(refused.status).toBe(503);
+  expect(refused.header('x-outrigger-code')).toBe('circuit_open');
+  expect(refused.header('proxy-status')).toContain('; error=destination_unavailable');
+  expect(refused.header('x-outrigger-attempts')).toBe('0');
+  expect(Number(refused.header('retry-after'))).toBeGreaterThanOrEqual(27);
+  expect(on.upstream.connections.opened).toBe(seen);
+  expect(await transitions(on, 'open')).toBe(1);
+  expect(await on.sidecar.metric('outrigger_breaker_refused_total', { upstream: 'api' })).toBe(1);
+  expect(await on.sidecar.metric('outrigger_breaker_state', { upstream: 'api', state: 'open' })).toBe(1);
+});
+
+test.each([400, 401, 404, 409, 429])('%i says nothing about health: it stays closed', async (status) => {
+  await using on = await stage([respond({ status })], breaker('consecutiveFailures: 2'));
+  for (let n = 1; n <= 4; n++) expect(await callAndForget(on)).toBe(status);
+  expect(states(on)).toEqual([]);
+});
+
+test('clients that leave say nothing about health, before the answer or in the middle of it', async () => {
+  const streaming = stallAfterHead({}, ['partial']);
+  await using on = await stage([stall(), streaming, stall(), streaming], breaker('consecutiveFailures: 2'));
+  for (let n = 1; n <= 4; n++) {
+    const client = await rawClient(on.port);
+    const answer = client.request({ path: '/api/x' });
+    if (n % 2 === 0) await (await answer).waitForBytes(7);
+    else await on.upstream.waitForRequest(n);
+    client.destroy();
+    await on.upstream.waitForAbort(n);
+  }
+  await on.sidecar.waitForEvent('exchange-ended', 4);
+  expect(states(on)).toEqual([]);
+  expect(await on.sidecar.metric('outrigger_client_aborts_total', { upstream: 'api' })).toBe(4);
+});
+
+test('one success in between starts the count anew', async () => {
+  const bad = respond({ status: 500 });
+  const script = [bad, bad, respond(), bad, bad, respond()];
+  await using on = await stage(script, breaker('consecutiveFailures: 3'));
+  for (let n = 1; n <= 6; n++) await callAndForget(on);
+  expect(states(on)).toEqual([]);
+});
+
+test('opens at the share of failures once there are enough calls', async () => {
+  const script = [respond(), respond({ status: 503 })];
+  const api = `policies: { retry: false, circuitBreaker: { consecutiveFailures: false, failureRatio: 0.75, minimumCalls: 4, degradedShare: 0.9 } }`;
+  await using on = await stage(script, { api });
+  for (let n = 1; n <= 4; n++) await callAndForget(on);
+  expect(states(on).at(-1)).toBe('open');
+  expect(on.upstream.requests).toHaveLength(4);
+});
+
+test('one probe at a time: everyone else is refused at once, and its success closes the circuit', async () => {
+  const gate = holdResponse(respond({ body: 'recovered' }));
+  await using on = await stage(
+    [respond({ status: 500 }), gate],
+    breaker('consecutiveFailures: 1, openFor: 50ms'),
+  );
+  await callAndForget(on);
+  await expect.poll(() => on.send().then(probing, () => 'probing'), { timeout: 3_000 }).toBe('probing');
+  await gate.waitForHeld(1);
+  const others = await Promise.all([on.send(), on.send(), on.send()]);
+  expect(others.map(({ status }) => status)).toEqual([503, 503, 503]);
+  expect(Number(others[0]?.header('retry-after-ms'))).toBeLessThanOrEqual(1_000);
+  gate.release();
+  await on.sidecar.waitForEvent('breaker-changed', 3);
+  expect(states(on)).toEqual(['open', 'half-open', 'closed']);
+  expect(await callAndForget(on)).toBe(200);
+});
+
+/** A call that is refused is over; one that becomes the probe hangs at the gate. */
+function probing(response: { readonly status: number }): string {
+  return response.status === 503 ? 'refused' : 'answered';
+}
+
+test('a failing probe opens the circuit again, for longer', async () => {
+  await using on = await stage([respond({ status: 500 })], breaker('consecutiveFailures: 1, openFor: 40ms'));
+  await callAndForget(on);
+  await expect.poll(() => callAndForget(on), { timeout: 3_000 }).toBe(500);
+  expect(states(on)).toEqual(['open', 'half-open', 'open']);
+  const [first, , second] = on.sidecar.eventsNamed('breaker-changed').map(({ openForMs }) => openForMs);
+  expect(second).toBeGreaterThan(first ?? 0);
+});

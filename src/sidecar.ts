@@ -26,6 +26,13 @@ import type { UpstreamState } from './telemetry/metrics/states.ts';
 import { ConnectionWatch } from './transport/connection-watch.ts';
 import { VERSION } from './version.ts';
 
+declare module './core/events.ts' {
+  interface EventMap {
+    /** A setting changed that takes effect only at the next start. */
+    'restart-needed': { readonly setting: string };
+  }
+}
+
 export interface SidecarOptions {
   readonly input: ConfigInput;
   /** Reload when a file of the configuration changes. */
@@ -55,6 +62,7 @@ export class Sidecar {
   readonly #options: SidecarOptions;
   readonly #clock: Clock;
   readonly #connections = new ConnectionWatch();
+  #adminAddress: string | undefined;
   #files: ReturnType<typeof watchFiles> | undefined;
   #stopping: Promise<{ readonly brokenOff: number }> | undefined;
 
@@ -142,6 +150,9 @@ export class Sidecar {
 
   /** Everything that follows the configuration and can do so without a new start. */
   async #configure(config: Config): Promise<void> {
+    this.#adminAddress ??= config.server.admin;
+    if (config.server.admin !== this.#adminAddress)
+      this.bus.emit('restart-needed', { setting: 'server.admin' });
     this.journal.limit = config.admin.journal;
     this.log.configure(config.logging);
     await this.playground.configure(config.playground);
@@ -174,6 +185,7 @@ export class Sidecar {
   #states(): ConstructorParameters<typeof Metrics>[1] {
     return {
       version: VERSION,
+      wallTime: () => this.#clock.wallTime(),
       generation: () => this.supervisor.runtime.generation,
       configHash: () => this.supervisor.runtime.hash,
       tunnels: () => this.dataPlane.tunnelCount,

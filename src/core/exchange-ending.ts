@@ -17,4 +17,3 @@ export interface ExchangeEnding {
   /** The body was too large to be kept, so that nothing could be retried once it was sent. */
   readonly replaySkipped: boolean;
 }
-

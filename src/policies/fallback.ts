@@ -55,7 +55,12 @@ const triggerSchema = z
 const rewriteSchema = z
   .strictObject({
     path: z
-      .array(z.strictObject({ from: z.string().startsWith('/'), to: z.string().startsWith('/') }))
+      .array(
+        z.strictObject({
+          from: z.string().startsWith('/').describe('Start of the path to replace.'),
+          to: z.string().startsWith('/').describe('What to put there.'),
+        }),
+      )
       .default([])
       .describe('Replaces the start of the path.'),
     setHeaders: z
@@ -91,10 +96,9 @@ const staticStep = z.strictObject({
     })
     .refine(
       (answer) => [answer.body, answer.json, answer.file].filter((part) => part !== undefined).length <= 1,
-      {
-        error: 'expected at most one of body, json and file',
-      },
-    ),
+      { error: 'expected at most one of body, json and file' },
+    )
+    .describe('An answer that is always there.'),
 });
 
 const ladderSchema = z.strictObject({

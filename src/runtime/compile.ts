@@ -106,7 +106,7 @@ class UpstreamCompiler {
     const { clock, watch } = this.#deps;
     const transport = this.#inventory.keep(
       `${this.#name}/endpoint/${endpoint.name}`,
-      options,
+      { endpoint, options },
       () => new EndpointTransport(endpoint, options, { clock, watch }),
     );
     const policies = this.#build<Attempt>(ATTEMPT_POLICIES, `${this.#name}/${endpoint.name}`);

@@ -7,11 +7,9 @@ const RANGE = /^(\d{3})-(\d{3})$/;
 export const statusRange = z
   .union([
     z.number().int().min(100).max(599),
-    z
-      .string()
-      .regex(/^([1-5]xx|[1-5]\d\d|[1-5]\d\d-[1-5]\d\d)$/, {
-        error: 'expected a status such as 503, "5xx" or "500-504"',
-      }),
+    z.string().regex(/^([1-5]xx|[1-5]\d\d|[1-5]\d\d-[1-5]\d\d)$/, {
+      error: 'expected a status such as 503, "5xx" or "500-504"',
+    }),
   ])
   .meta({ id: 'StatusRange', description: 'A status (503), a class ("5xx") or a range ("500-504").' });
 

@@ -18,9 +18,12 @@ export function sendResponse(res: ServerResponse, head: ResponseHead, body: Resp
   sink.flush();
 }
 
+/** HTTP/2 upstreams and answers of our own have none. */
+const reasonPhrase = (head: ResponseHead): string => head.statusText || STATUS_CODES[head.status] || '';
+
 /** Sends an answer whose body is already here. */
 export function sendBytes(res: ServerResponse, head: ResponseHead, bytes: Uint8Array): void {
-  res.writeHead(head.status, head.statusText || STATUS_CODES[head.status] || '', [...head.headers]);
+  res.writeHead(head.status, reasonPhrase(head), [...head.headers]);
   res.end(bytes);
 }
 
@@ -38,7 +41,7 @@ class ResponseSink implements BodySink {
     this.#res = res;
     this.#head = head;
     this.#body = body;
-    res.writeHead(head.status, head.statusText, sendableHeaders(res, head) as string[]);
+    res.writeHead(head.status, reasonPhrase(head), sendableHeaders(res, head) as string[]);
   }
 
   write(chunk: Uint8Array): boolean {

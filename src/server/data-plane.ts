@@ -143,6 +143,7 @@ export class DataPlane {
     const listener = new Listener(entrance, options, {
       handler: this.#handler,
       clock: this.#deps.clock,
+      emit: this.#deps.emit,
       pseudonym: () => this.#settings.pseudonym,
       upgrades: (at) => this.#upgrades(at),
     });

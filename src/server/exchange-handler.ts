@@ -110,7 +110,7 @@ export class ExchangeHandler {
     if ('problem' in facts) return this.#refuse(req, res, 'bad_request', facts.problem);
     const match = this.#match(facts, entrance);
     if (!match) return this.#refuse(req, res, 'no_route', 'no route matches this path');
-    if (facts.via?.includes(this.#deps.settings().pseudonym))
+    if (hasBeenHere(facts, this.#deps.settings().pseudonym))
       return this.#refuse(req, res, 'loop_detected', 'the Via field names this sidecar');
     if (match.upstream.settings.hasBasePath && climbsOut(match.target)) {
       return this.#refuse(req, res, 'bad_request', 'dot segments could leave the base path of the upstream');
@@ -257,6 +257,12 @@ export class ExchangeHandler {
 const problemOutcome = (problem: BodyProblem | undefined): RejectionOutcome | undefined =>
   problem && rejectedByServer(REASON_OF_PROBLEM[problem]);
 
+/** Via lists one `protocol received-by` per hop (RFC 9110 §7.6.3). */
+function hasBeenHere({ via }: RequestFacts, pseudonym: string): boolean {
+  if (via === undefined || !via.includes(pseudonym)) return false;
+  return via.split(',').some((hop) => hop.trim().split(/\s+/)[1] === pseudonym);
+}
+
 /** What every answer says about its exchange, whoever made it. */
 function aboutExchange(exchange: Exchange, outcome: Outcome, debug: boolean): string[] {
   const about = [
@@ -268,6 +274,9 @@ function aboutExchange(exchange: Exchange, outcome: Outcome, debug: boolean): st
   if (!exchange.body.replayable) about.push('x-outrigger-replay', 'skipped');
   if (outcome.kind === 'response' && outcome.from !== 'upstream')
     about.push('x-outrigger-source', outcome.from);
+  const last = exchange.attempts.at(-1);
+  if (last && last.exchange.upstream !== exchange.upstream)
+    about.push('x-outrigger-upstream', last.exchange.upstream.name);
   if (debug) about.push('x-outrigger-trail', trailOf(exchange));
   return about;
 }

@@ -6,6 +6,7 @@ import type { Socket } from 'node:net';
 import Fastify from 'fastify';
 import type { FastifyInstance } from 'fastify';
 import type { Clock } from '../core/clock.ts';
+import type { Emit } from '../core/events.ts';
 import { Connections } from './connections.ts';
 import type { Entrance, ExchangeHandler } from './exchange-handler.ts';
 import { handshakeOn, readAsPlain } from './handshake.ts';
@@ -26,6 +27,7 @@ export interface ListenerOptions {
 export interface ListenerDeps {
   readonly handler: ExchangeHandler;
   readonly clock: Clock;
+  readonly emit: Emit;
   readonly pseudonym: () => string;
   /** Protocols that the entrance's upstreams may switch to. */
   readonly upgrades: (entrance: Entrance) => readonly string[];
@@ -107,8 +109,12 @@ export class Listener {
       clientErrorHandler: (error, socket) => this.#refuse(socket, error),
       routerOptions: { onBadUrl: (_path, req, res) => this.#handle(req, res) },
       serverFactory: (handler) => {
+        // A handshake is part of the wait for the head; Node's own 120 s would let silent clients live.
         const server = tls
-          ? (https.createServer({ ...serverOptions, ...tls }, handler) as unknown as Server)
+          ? (https.createServer(
+              { ...serverOptions, ...tls, handshakeTimeout: headersTimeoutMs },
+              handler,
+            ) as unknown as Server)
           : http.createServer(serverOptions, handler);
         return server;
       },
@@ -155,7 +161,10 @@ export class Listener {
   #refuse(socket: Socket, error: { readonly code?: string | undefined }): void {
     const answer = this.#connections.answerOn(socket);
     if (answer === 'begun') socket.destroy();
-    else refuseOnSocket(socket, error, { pseudonym: this.#deps.pseudonym(), inExchange: answer === 'due' });
+    else {
+      const { emit, pseudonym } = this.#deps;
+      refuseOnSocket(socket, error, { emit, pseudonym: pseudonym(), inExchange: answer === 'due' });
+    }
   }
 
   #wantsTunnel(req: IncomingMessage): boolean {

@@ -37,6 +37,7 @@ export function accessLine(level: 'info' | 'warn', endedAt: number, ending: Exch
   line += `,"startTime":${Math.round(endedAt - ending.durationMs)},"durationMs":${ms(ending.durationMs)},"bytes":${ending.bytes}`;
   if (ending.outcome.kind === 'response' && ending.outcome.from !== 'upstream')
     line += `,"source":"${ending.outcome.from}"`;
+  if (exchange.clientRetries > 0) line += `,"clientRetries":${exchange.clientRetries}`;
   if (ending.replaySkipped) line += ',"replaySkipped":true';
   line += `,"attempts":${exchange.attempts.length}`;
   // One good attempt says nothing that the line does not say already.

@@ -58,6 +58,7 @@ export class Journal {
     bus.on('internal-error', ({ where, error }) =>
       this.#add('internal-error', undefined, { where, message: error.message }),
     );
+    bus.on('restart-needed', ({ setting }) => this.#add('restart-needed', undefined, { setting }));
     bus.on('drain-started', ({ active }) => this.#add('drain-started', undefined, { active }));
   }
 

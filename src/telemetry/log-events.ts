@@ -65,6 +65,7 @@ function states(bus: Bus, log: Logger): void {
     );
   });
   bus.on('internal-error', ({ where, error }) => log.error({ where, err: error }, 'internal error'));
+  bus.on('restart-needed', ({ setting }) => log.warn({ setting }, 'takes effect at the next start'));
   bus.on('drain-started', ({ active, timeoutMs }) => log.info({ active, timeoutMs }, 'draining'));
   bus.on('drain-ended', ({ brokenOff }) => log.info({ brokenOff }, 'drained'));
 }

@@ -37,7 +37,10 @@ const streamOf = (...words: readonly string[]): EventInit[] => [
     { comment: 'keep-alive' },
   ]),
   event('content_block_stop', { index: 0 }),
-  event('message_delta', { delta: { stop_reason: 'end_turn', stop_sequence: null }, usage: { output_tokens: 2 } }),
+  event('message_delta', {
+    delta: { stop_reason: 'end_turn', stop_sequence: null },
+    usage: { output_tokens: 2 },
+  }),
   event('message_stop'),
 ];
 
@@ -90,7 +93,9 @@ describe('the Anthropic SDK, through the sidecar, to a provider', () => {
   });
 
   it('raises when a stream is cut, instead of taking what came for the whole', async () => {
-    await using upstream = await scriptedUpstream([sse({ events: streamOf('hel', 'lo').slice(0, 5), end: 'cut' })]);
+    await using upstream = await scriptedUpstream([
+      sse({ events: streamOf('hel', 'lo').slice(0, 5), end: 'cut' }),
+    ]);
     await using proxy = await startSidecar(routeTo(upstream.origin));
     const client = anthropicAt(`http://127.0.0.1:${proxy.port}/anthropic`);
     const stream = await client.messages.create({ ...request, stream: true });
@@ -124,19 +129,25 @@ describe('errors', () => {
     [429, 'rate_limit_error', Anthropic.RateLimitError],
     [500, 'api_error', Anthropic.InternalServerError],
     [529, 'overloaded_error', Anthropic.InternalServerError],
-  ])('%i %s is raised as its own class, with the body as the provider wrote it', async (status, type, kind) => {
-    const body = { type: 'error', error: { type, message: 'as it was written' }, request_id: 'req_1' };
-    await using upstream = await scriptedUpstream([respondJson(body, { status })]);
-    await using proxy = await startSidecar(routeTo(upstream.origin, 'policies: { retry: false }'));
-    const client = anthropicAt(`http://127.0.0.1:${proxy.port}/anthropic`);
-    const raised = await failureOf(client.messages.create(request));
-    expect(raised).toBeInstanceOf(kind);
-    expect(raised).toMatchObject({ status, error: body });
-  });
+  ])(
+    '%i %s is raised as its own class, with the body as the provider wrote it',
+    async (status, type, kind) => {
+      const body = { type: 'error', error: { type, message: 'as it was written' }, request_id: 'req_1' };
+      await using upstream = await scriptedUpstream([respondJson(body, { status })]);
+      await using proxy = await startSidecar(routeTo(upstream.origin, 'policies: { retry: false }'));
+      const client = anthropicAt(`http://127.0.0.1:${proxy.port}/anthropic`);
+      const raised = await failureOf(client.messages.create(request));
+      expect(raised).toBeInstanceOf(kind);
+      expect(raised).toMatchObject({ status, error: body });
+    },
+  );
 
   it('529 was turned away before any work: it is retried, and the SDK sees one success', async () => {
     const overloaded = { type: 'error', error: { type: 'overloaded_error', message: 'Overloaded' } };
-    await using upstream = await scriptedUpstream([respondJson(overloaded, { status: 529 }), respondJson(message)]);
+    await using upstream = await scriptedUpstream([
+      respondJson(overloaded, { status: 529 }),
+      respondJson(message),
+    ]);
     const policies = 'policies: { retry: { backoff: { initial: 1ms, max: 2ms } } }';
     await using proxy = await startSidecar(routeTo(upstream.origin, policies));
     const client = anthropicAt(`http://127.0.0.1:${proxy.port}/anthropic`);

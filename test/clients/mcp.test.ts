@@ -27,7 +27,10 @@ interface Connected extends AsyncDisposable {
 }
 
 /** A client that has been initialized over the sidecar at `port`. */
-async function connect(port: number, prepare: (client: Client) => void = () => undefined): Promise<Connected> {
+async function connect(
+  port: number,
+  prepare: (client: Client) => void = () => undefined,
+): Promise<Connected> {
   const reconnectionOptions = {
     initialReconnectionDelay: 10,
     maxReconnectionDelay: 20,
@@ -46,15 +49,18 @@ async function connect(port: number, prepare: (client: Client) => void = () => u
 const text = (value: string) => ({ content: [{ type: 'text', text: value }] });
 
 describe('an MCP client, through the sidecar, to an MCP server', () => {
-  it.each([{ json: false }, { json: true }])('initializes, lists and calls tools ($json)', async (options) => {
-    await using server = await mcpServer(options);
-    await using proxy = await startSidecar(routeTo(server.origin));
-    await using mcp = await connect(proxy.port);
-    expect(mcp.client.getServerVersion()?.name).toBe('test-server');
-    expect((await mcp.client.listTools()).tools.map(({ name }) => name)).toEqual(['echo', 'wait']);
-    const result = await mcp.client.callTool({ name: 'echo', arguments: { a: 'ä' } });
-    expect(result).toMatchObject(text('{"a":"ä"}'));
-  });
+  it.each([{ json: false }, { json: true }])(
+    'initializes, lists and calls tools ($json)',
+    async (options) => {
+      await using server = await mcpServer(options);
+      await using proxy = await startSidecar(routeTo(server.origin));
+      await using mcp = await connect(proxy.port);
+      expect(mcp.client.getServerVersion()?.name).toBe('test-server');
+      expect((await mcp.client.listTools()).tools.map(({ name }) => name)).toEqual(['echo', 'wait']);
+      const result = await mcp.client.callTool({ name: 'echo', arguments: { a: 'ä' } });
+      expect(result).toMatchObject(text('{"a":"ä"}'));
+    },
+  );
 
   it('session and protocol version travel in their headers, and the session is ended by DELETE', async () => {
     await using server = await mcpServer();
@@ -113,7 +119,9 @@ describe('an MCP client, through the sidecar, to an MCP server', () => {
     const logged = Promise.withResolvers<unknown>();
     const changed = Promise.withResolvers<void>();
     await using _mcp = await connect(proxy.port, (client) => {
-      client.setNotificationHandler(LoggingMessageNotificationSchema, ({ params }) => logged.resolve(params.data));
+      client.setNotificationHandler(LoggingMessageNotificationSchema, ({ params }) =>
+        logged.resolve(params.data),
+      );
       client.setNotificationHandler(ToolListChangedNotificationSchema, () => changed.resolve());
     });
     await server.waitForRequest('GET');
@@ -151,7 +159,9 @@ describe('endings', () => {
     await server.waitFor(() => (open.end === 'broken' ? true : undefined), 'the end of the GET stream');
     const post = server.requests.filter(({ method }) => method === 'POST').at(-1);
     await server.waitFor(() => (post?.end === 'broken' ? true : undefined), 'the end of the call');
-    const aborted = (await proxy.waitForEvent('exchange-ended', 4)).filter(({ result }) => result === 'aborted');
+    const aborted = (await proxy.waitForEvent('exchange-ended', 4)).filter(
+      ({ result }) => result === 'aborted',
+    );
     expect(aborted).toHaveLength(2);
   });
 
@@ -198,10 +208,14 @@ describe('endings', () => {
 
   it('a silent GET stream lives on past the deadline of ordinary calls', async () => {
     await using server = await mcpServer({ json: true });
-    await using proxy = await startSidecar(routeTo(server.origin, 'policies: { deadline: { after: 250ms } }'));
+    await using proxy = await startSidecar(
+      routeTo(server.origin, 'policies: { deadline: { after: 250ms } }'),
+    );
     const logged = Promise.withResolvers<unknown>();
     await using mcp = await connect(proxy.port, (client) => {
-      client.setNotificationHandler(LoggingMessageNotificationSchema, ({ params }) => logged.resolve(params.data));
+      client.setNotificationHandler(LoggingMessageNotificationSchema, ({ params }) =>
+        logged.resolve(params.data),
+      );
     });
     const open = await server.waitForRequest('GET');
     // A call that the deadline ends is the clock of this test.

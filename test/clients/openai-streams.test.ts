@@ -31,7 +31,11 @@ it('a stream has the same bytes with and without the sidecar, comments and odd l
     eventText({ event: 'odd', id: '7', data: delta('🙂') }),
     eventText('[DONE]'),
   ];
-  const answer = { headers: { 'content-type': 'text/event-stream' }, body: pieces, framing: 'chunked' } as const;
+  const answer = {
+    headers: { 'content-type': 'text/event-stream' },
+    body: pieces,
+    framing: 'chunked',
+  } as const;
   await using upstream = await scriptedUpstream([respond(answer)]);
   await using proxy = await startSidecar(routeTo(upstream.origin));
   const bytesAt = async (base: string): Promise<Buffer> => {

@@ -1,4 +1,3 @@
-import { once } from 'node:events';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import { text } from 'node:stream/consumers';
@@ -270,11 +269,11 @@ describe('time and backpressure', () => {
       if (n > 1) return answer('ok')(seen, n);
       seen.stream.respond({ ':status': 200 });
       const block = Buffer.alloc(256 * 1024, 'x');
-      void (async () => {
-        for (let n = 0; n < 256 && !seen.stream.destroyed; n++)
-          if (!seen.stream.write(block))
-            await Promise.race([once(seen.stream, 'drain'), once(seen.stream, 'close')]);
-      })();
+      const more = (): void => {
+        while (!seen.aborted && seen.stream.write(block));
+        if (!seen.aborted) seen.stream.once('drain', more);
+      };
+      more();
     });
     await using proxy = await startSidecar(routeTo(upstream.origin));
     await using slow = await rawClient(proxy.port);

@@ -18,6 +18,7 @@ export function registeredMetrics(): RegisteredMetric[] {
   resilienceMetrics(bus, registry);
   stateMetrics(bus, registry, {
     version: '0',
+    wallTime: () => new Date(),
     generation: () => 1,
     configHash: () => '',
     tunnels: () => 0,

@@ -1,5 +1,5 @@
 /** What is, read at the moment of the scrape: gauges that nobody has to keep up to date cannot drift. */
-import { Gauge, collectDefaultMetrics } from 'prom-client';
+import { Counter, Gauge, collectDefaultMetrics } from 'prom-client';
 import type { Registry } from 'prom-client';
 import type { Bus } from '../bus.ts';
 import { CounterFamily } from './cells.ts';
@@ -7,6 +7,7 @@ import { CounterFamily } from './cells.ts';
 /** What the metrics ask of the rest of the process. */
 export interface States {
   readonly version: string;
+  wallTime(): Date;
   generation(): number;
   configHash(): string;
   tunnels(): number;
@@ -37,7 +38,15 @@ export function stateMetrics(bus: Bus, registry: Registry, states: States): void
   gauge(registry, 'outrigger_replay_bytes', 'Memory that kept request bodies take.', () =>
     states.replayBytes(),
   );
-  gauge(registry, 'outrigger_listener_failures', 'Times a telemetry listener threw.', () => bus.failures);
+  new Counter({
+    name: 'outrigger_telemetry_failures_total',
+    help: 'Times that telemetry itself failed to hear an event.',
+    registers: [registry],
+    collect() {
+      this.reset();
+      this.inc(bus.failures);
+    },
+  });
   new Gauge({
     name: 'outrigger_build_info',
     help: 'Version of Outrigger and of Node.',
@@ -98,7 +107,7 @@ function configuration(bus: Bus, registry: Registry, states: States): void {
   reloads.create(['rejected']);
   let appliedAt = 0;
   bus.on('config-applied', () => {
-    appliedAt = new Date().getTime() / 1_000;
+    appliedAt = states.wallTime().getTime() / 1_000;
     reloads.add(['applied']);
   });
   bus.on('config-rejected', () => reloads.add(['rejected']));

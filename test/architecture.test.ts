@@ -99,7 +99,7 @@ const EXCEPTIONS: readonly Exception[] = [
 
 /** Where each library may be imported. */
 const ADDRESSES: Readonly<Record<string, RegExp>> = {
-  fastify: /^(server|admin)\//,
+  fastify: /^admin\//,
   undici: /^transport\//,
   'prom-client': /^telemetry\/metrics\//,
   pino: /^telemetry\/log[^/]*\.ts$/,

@@ -1,22 +1,19 @@
 /** A response body that is already here: static answers, error bodies, cached answers. */
-import type { BodySink, Completion, ResponseBody } from './outcome.ts';
+import { BodyEnd } from './body-end.ts';
+import type { BodySink, ResponseBody } from './outcome.ts';
 
-export class BytesBody implements ResponseBody {
-  readonly completion: Promise<Completion>;
+export class BytesBody extends BodyEnd implements ResponseBody {
   readonly #bytes: Uint8Array;
-  #settle!: (completion: Completion) => void;
 
   constructor(bytes: Uint8Array) {
+    super();
     this.#bytes = bytes;
-    this.completion = new Promise((resolve) => {
-      this.#settle = resolve;
-    });
   }
 
   pipe(sink: BodySink): void {
     if (this.#bytes.length > 0) sink.write(this.#bytes);
     sink.end([]);
-    this.#settle({ end: 'complete', bytes: this.#bytes.length });
+    this.settleEnd({ end: 'complete', bytes: this.#bytes.length });
   }
 
   resume(): void {
@@ -24,6 +21,6 @@ export class BytesBody implements ResponseBody {
   }
 
   discard(): void {
-    this.#settle({ end: 'discarded', bytes: 0 });
+    this.settleEnd({ end: 'discarded', bytes: 0 });
   }
 }

@@ -9,6 +9,8 @@ export interface Clock {
   now(): number;
   /** The wall clock, for HTTP dates and log lines only. */
   wallTime(): Date;
+  /** The same in milliseconds since 1970. */
+  wallMs(): number;
   /** Calls `fn` once after at least `ms` milliseconds, or about 24.8 days where `ms` is more. `ms` ≥ 0. */
   setTimer(ms: number, fn: () => void): TimerHandle;
   /** Like `setTimer`, but the timer does not keep the process alive. For housekeeping. */
@@ -43,6 +45,7 @@ const timeout = (ms: number, fn: () => void): NodeJS.Timeout => setTimeout(fn, M
 export const systemClock: Clock = {
   now: () => performance.now(),
   wallTime: () => new Date(),
+  wallMs: () => Date.now(),
   setTimer: (ms, fn) => timeout(ms, fn) as unknown as TimerHandle,
   setBackgroundTimer: (ms, fn) => timeout(ms, fn).unref() as unknown as TimerHandle,
   clearTimer: (timer) => {

@@ -73,14 +73,16 @@ const NOT_NOMINABLE: ReadonlySet<string> = new Set([
   'trailer',
 ]);
 
-/** The names that a message's Connection fields nominate as hop-by-hop, or undefined where there are none. */
-function nominated(headers: HeaderList): Set<string> | undefined {
-  let names: Set<string> | undefined;
+/** Connection options that every client sends and that nominate nothing. */
+const PLAIN_OPTION = /^(?:keep-alive|close)$/i;
+
+/** The names that a message's Connection fields nominate as hop-by-hop. */
+function nominated(headers: HeaderList): Set<string> {
+  const names = new Set<string>();
   for (const value of headerValues(headers, 'connection')) {
     for (const part of value.split(',')) {
       const name = part.trim().toLowerCase();
-      if (name === '' || name === 'close' || name === 'keep-alive' || NOT_NOMINABLE.has(name)) continue;
-      (names ??= new Set()).add(name);
+      if (name !== '' && !PLAIN_OPTION.test(name) && !NOT_NOMINABLE.has(name)) names.add(name);
     }
   }
   return names;
@@ -88,13 +90,14 @@ function nominated(headers: HeaderList): Set<string> | undefined {
 
 /** A copy with only end-to-end fields: hop-by-hop ones, those nominated in Connection and `alsoWithout` are gone. */
 export function endToEndHeaders(headers: HeaderList, alsoWithout?: ReadonlySet<string>): string[] {
-  const alsoNominated = nominated(headers);
   const kept: string[] = [];
+  let nominates = false;
   for (let i = 0; i < headers.length; i += 2) {
     const name = headers[i] as string;
     const lower = name.toLowerCase();
-    if (HOP_BY_HOP.has(lower) || alsoNominated?.has(lower) || alsoWithout?.has(lower)) continue;
-    kept.push(name, headers[i + 1] as string);
+    if (HOP_BY_HOP.has(lower))
+      nominates ||= lower === 'connection' && !PLAIN_OPTION.test(headers[i + 1] as string);
+    else if (!alsoWithout?.has(lower)) kept.push(name, headers[i + 1] as string);
   }
-  return kept;
+  return nominates ? withoutHeaders(kept, nominated(headers)) : kept;
 }

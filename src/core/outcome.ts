@@ -49,7 +49,9 @@ export interface ResponseBody {
   resume(): void;
   /** Releases an unwanted body; its connection is drained or closed. */
   discard(): void;
-  /** Never rejects. */
+  /** Calls `listener` once, when the body has ended; at once where it already has. */
+  onEnd(listener: (completion: Completion) => void): void;
+  /** The same as a promise. Never rejects. */
   readonly completion: Promise<Completion>;
 }
 
@@ -92,7 +94,7 @@ export type Outcome = ResponseOutcome | FailureOutcome | RejectionOutcome;
 
 /** Calls `fn` once nothing more can come of the outcome: at the end of its body, at once where it has none. */
 export function whenOver(outcome: Outcome, fn: () => void): void {
-  if (outcome.kind === 'response') void outcome.body.completion.then(fn);
+  if (outcome.kind === 'response') outcome.body.onEnd(fn);
   else fn();
 }
 

@@ -67,7 +67,7 @@ class AttemptTimeout implements Policy<Attempt> {
     if (outcome.kind !== 'response' || outcome.tunnel) watch.stop();
     else {
       watch.start();
-      void outcome.body.completion.then(() => watch.stop());
+      outcome.body.onEnd(() => watch.stop());
     }
     return outcome;
   }

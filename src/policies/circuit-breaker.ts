@@ -136,7 +136,7 @@ export class CircuitBreaker implements Policy<Exchange> {
       return;
     }
     permit.promising = true;
-    void outcome.body.completion.then((completion) => {
+    outcome.body.onEnd((completion) => {
       this.#circuit.settle(permit, finalVerdict(outcome, completion).result, slow);
     });
   }

@@ -137,15 +137,17 @@ const pairs = (headers: HeaderList): [string, string][] => {
 /** What every answer says about its exchange, whoever made it. */
 export function withExchangeHeaders(headers: HeaderList, extra: HeaderList): HeaderList {
   // An upstream that is an Outrigger itself has said so already; the nearest hop's word is the client's.
-  const clean = hasHeader(headers, 'x-outrigger-attempts') ? withoutOurs(headers) : headers;
+  const clean = hasHeader(headers, 'x-outrigger-request-id') ? withoutOurs(headers) : headers;
   return [...clean, ...extra];
 }
 
+/** The farther hop's code stays: it is why this answer is what it is. */
 function withoutOurs(headers: HeaderList): string[] {
   const kept: string[] = [];
   for (let i = 0; i < headers.length; i += 2) {
-    const name = headers[i] as string;
-    if (!name.toLowerCase().startsWith('x-outrigger-')) kept.push(name, headers[i + 1] as string);
+    const name = (headers[i] as string).toLowerCase();
+    if (name === 'x-outrigger-code' || !name.startsWith('x-outrigger-'))
+      kept.push(headers[i] as string, headers[i + 1] as string);
   }
   return kept;
 }

@@ -38,7 +38,7 @@ export class Ending {
     this.#outcome = outcome;
     this.#replaySkipped = !this.#exchange.body.replayable;
     if (outcome.kind === 'response') {
-      void outcome.body.completion.then((completion) => {
+      outcome.body.onEnd((completion) => {
         this.#completion = completion;
         this.#tellWhenOver();
       });

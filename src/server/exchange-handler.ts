@@ -115,18 +115,34 @@ export class ExchangeHandler {
     if (match.upstream.settings.hasBasePath && climbsOut(match.target)) {
       return this.#refuse(req, res, 'bad_request', 'dot segments could leave the base path of the upstream');
     }
-    return this.#run({ req, res, facts, match, upgrade }).catch((error: unknown) => {
-      this.#deps.emit('internal-error', { where: 'server', error: error as Error });
-      res.destroy();
-      return undefined;
-    });
+    return this.#run({ req, res, facts, match, upgrade });
   }
 
   async #run(admission: Admission): Promise<TunnelStart | undefined> {
     const { res, match } = admission;
     const cancellation = new Cancellation();
-    const body = bodyOf(admission, this.#deps);
-    const exchange = exchangeOf(admission, body, cancellation, this.#deps);
+    try {
+      const body = bodyOf(admission, this.#deps);
+      const exchange = exchangeOf(admission, body, cancellation, this.#deps);
+      const ending = this.#begin(res, exchange, cancellation);
+      if (body instanceof ClientBody) {
+        await body.ready();
+        body.onProblem(() => cancellation.cancel('client-aborted'));
+      }
+      const outcome = cancellation.cancelled ? undefined : await match.upstream.send(exchange, cancellation);
+      const problem = body instanceof ClientBody ? body.problem : undefined;
+      return this.#respond(admission, exchange, { outcome, ending, problem });
+    } catch (error) {
+      // Nothing below may throw; what does is a bug, and must not take other exchanges with it.
+      this.#deps.emit('internal-error', { where: 'exchange', error: error as Error });
+      cancellation.cancel('superseded');
+      res.destroy();
+      return undefined;
+    }
+  }
+
+  /** Starts to watch the client's connection; the exchange ends when it does. */
+  #begin(res: ServerResponse, exchange: Exchange, cancellation: Cancellation): Ending {
     const ending = new Ending(exchange, this.#deps.clock, this.#deps.emit);
     this.#active.add(cancellation);
     this.#deps.emit('exchange-started', { exchange });
@@ -134,25 +150,10 @@ export class ExchangeHandler {
       const delivered = res.writableFinished;
       this.#ended(cancellation);
       if (!delivered) cancellation.cancel('client-aborted');
-      if (body instanceof ClientBody) body.release(delivered);
+      if (exchange.body instanceof ClientBody) exchange.body.release(delivered);
       ending.clientClosed(delivered);
     });
-    if (body instanceof ClientBody) {
-      await body.ready();
-      body.onProblem(() => cancellation.cancel('client-aborted'));
-    }
-    let outcome: Outcome | undefined;
-    try {
-      if (!cancellation.cancelled) outcome = await match.upstream.send(exchange, cancellation);
-    } catch (error) {
-      this.#deps.emit('internal-error', { where: 'pipeline', error: error as Error });
-      outcome = rejectedByServer('internal_error');
-    }
-    return this.#respond(admission, exchange, {
-      outcome,
-      ending,
-      problem: body instanceof ClientBody ? body.problem : undefined,
-    });
+    return ending;
   }
 
   #ended(cancellation: Cancellation): void {

@@ -12,7 +12,7 @@ const LAST_BYTES_MS = 5_000;
 export interface Handshake {
   readonly res: ServerResponse;
   /** Takes the connection from the response: the protocol was switched. The response closes with the connection. */
-  release(): void;
+  readonly release: () => void;
 }
 
 /** An ordinary response on a handed-over connection, which is closed after it. */

@@ -1,7 +1,5 @@
 /** Names for exchanges and for this sidecar. */
-import { randomBytes, randomUUID } from 'node:crypto';
-
-export const newRequestId = (): string => randomUUID();
+import { randomBytes } from 'node:crypto';
 
 /** Pseudonym for Via and Proxy-Status: names this process, so that a loop is told from a chain of sidecars. */
 export const newPseudonym = (): string => `outrigger-${randomBytes(4).toString('hex')}`;
@@ -22,6 +20,9 @@ function randomHex(digits: number): string {
   poolAt += digits;
   return pool.slice(poolAt - digits, poolAt);
 }
+
+/** 32 hexadecimal digits. */
+export const newRequestId = (): string => randomHex(32);
 
 export interface Trace {
   readonly traceId: string;

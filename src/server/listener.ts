@@ -1,10 +1,11 @@
-/** One listening port of the data plane. Fastify owns the server and its life; requests leave it at its first hook. */
+/**
+ * One listening port of the data plane. A bare server of Node's: there is nothing here for a router or a framework to
+ * do, and every request would pay for it (docs/adr/0004).
+ */
 import http from 'node:http';
 import https from 'node:https';
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
-import Fastify from 'fastify';
-import type { FastifyInstance } from 'fastify';
 import type { Clock } from '../core/clock.ts';
 import type { Emit } from '../core/events.ts';
 import { Connections } from './connections.ts';
@@ -33,11 +34,14 @@ export interface ListenerDeps {
   readonly upgrades: (entrance: Entrance) => readonly string[];
 }
 
+/** Connections that may wait to be accepted; Node's own 511 is few for a burst of agents. */
+const BACKLOG = 4_096;
+
 export class Listener {
   readonly entrance: Entrance;
   readonly #options: ListenerOptions;
   readonly #deps: ListenerDeps;
-  readonly #app: FastifyInstance;
+  readonly #server: Server;
   readonly #tunnels = new Set<() => void>();
   readonly #connections = new Connections();
   #draining = false;
@@ -46,15 +50,21 @@ export class Listener {
     this.entrance = entrance;
     this.#options = options;
     this.#deps = deps;
-    this.#app = this.#createApp();
-    this.#wire(this.#app.server);
+    this.#server = this.#createServer();
+    this.#wire(this.#server);
   }
 
   /** @returns the port in use; rejects when the address cannot be had */
   async listen(): Promise<number> {
     const { host, port } = this.#options;
-    await this.#app.listen({ host, port });
-    const address = this.#app.server.address();
+    await new Promise<void>((resolve, reject) => {
+      this.#server.once('error', reject);
+      this.#server.listen({ host, port, backlog: BACKLOG }, () => {
+        this.#server.off('error', reject);
+        resolve();
+      });
+    });
+    const address = this.#server.address();
     return typeof address === 'object' && address ? address.port : port;
   }
 
@@ -64,7 +74,7 @@ export class Listener {
 
   /** Takes over limits and certificates without closing; the header size takes effect at the next start. */
   update({ headersTimeoutMs, keepAliveMs, maxConnections, tls }: ListenerOptions): void {
-    const { server } = this.#app;
+    const server = this.#server;
     server.headersTimeout = headersTimeoutMs;
     server.keepAliveTimeout = keepAliveMs;
     // Zero would mean none at all; Node has no number for no limit.
@@ -75,64 +85,39 @@ export class Listener {
   /** Stops accepting; requests on open connections are still answered, and asked to close. */
   stopAccepting(): void {
     this.#draining = true;
-    this.#app.server.close();
-    this.#app.server.closeIdleConnections();
+    this.#server.close();
+    this.#server.closeIdleConnections();
     this.#connections.destroyUnused();
   }
 
   /** Ends what is left, visibly. */
   async close(): Promise<void> {
     for (const close of [...this.#tunnels]) close();
-    this.#app.server.closeAllConnections();
+    this.#server.closeAllConnections();
     this.#connections.destroyAll();
-    await this.#app.close();
+    if (!this.#server.listening) return;
+    await new Promise<void>((resolve) => this.#server.close(() => resolve()));
   }
 
-  #createApp(): FastifyInstance {
+  #createServer(): Server {
     const { maxHeaderBytes, headersTimeoutMs, keepAliveMs, tls } = this.#options;
-    const serverOptions = {
+    const options = {
       maxHeaderSize: maxHeaderBytes,
       headersTimeout: headersTimeoutMs,
       requestTimeout: 0,
       keepAliveTimeout: keepAliveMs,
+      // Part of the wait for the head; Node's own 120 s would let silent clients live.
+      handshakeTimeout: headersTimeoutMs,
       insecureHTTPParser: false,
       // Node looks for late heads only this often; its own 30 s would let slow ones live.
       connectionsCheckingInterval: Math.max(100, Math.min(1_000, headersTimeoutMs / 4)),
       // Only Node 24 and later ask; before that every Upgrade request arrives as an upgrade and is handled there.
       shouldUpgradeCallback: (req: IncomingMessage) => this.#wantsTunnel(req),
     };
-    const app = Fastify({
-      logger: false,
-      // A hijacked request never reaches the router's own limits; these are for what Fastify does by itself.
-      forceCloseConnections: false,
-      return503OnClosing: false,
-      clientErrorHandler: (error, socket) => this.#refuse(socket, error),
-      routerOptions: { onBadUrl: (_path, req, res) => this.#handle(req, res) },
-      serverFactory: (handler) => {
-        // A handshake is part of the wait for the head; Node's own 120 s would let silent clients live.
-        const server = tls
-          ? (https.createServer(
-              { ...serverOptions, ...tls, handshakeTimeout: headersTimeoutMs },
-              handler,
-            ) as unknown as Server)
-          : http.createServer(serverOptions, handler);
-        return server;
-      },
-    });
-    for (const method of http.METHODS) {
-      if (method !== 'CONNECT' && !app.supportedMethods.includes(method))
-        app.addHttpMethod(method, { hasBody: true });
-    }
-    app.route({
-      method: app.supportedMethods,
-      url: '/*',
-      onRequest: (request, reply, _done) => {
-        reply.hijack();
-        this.#handle(request.raw, reply.raw);
-      },
-      handler: () => undefined,
-    });
-    return app;
+    // Types aside, Node's two servers are one to us.
+    return tls
+      ? (https.createServer({ ...options, ...tls }) as unknown as Server)
+      : http.createServer(options);
   }
 
   #wire(server: Server): void {
@@ -140,8 +125,12 @@ export class Listener {
     if (maxConnections !== undefined) server.maxConnections = maxConnections;
     // Node would silently drop what is beyond the 2000th, whatever it says; the size of the head bounds their number.
     server.maxHeadersCount = 0;
+    server.on('request', (req, res) => this.#handle(req, res));
+    server.on('clientError', (error: NodeJS.ErrnoException, socket: Socket) => this.#refuse(socket, error));
     server.on('connection', (socket: Socket) => this.#connections.add(socket));
     server.on('secureConnection', (socket: Socket) => this.#connections.add(socket));
+    // Before Node asks for an answer: it would wait for the end of the very handshake that failed.
+    server.prependListener('tlsClientError', (_error: Error, socket: Socket) => socket.destroy());
     // With a listener here, Node leaves the `100 Continue` to whoever first wants the body.
     server.on('checkContinue', (req, res) => server.emit('request', req, res));
     server.on('upgrade', (req, socket: Socket, head: Buffer) => void this.#upgrade(req, socket, head));
@@ -173,7 +162,7 @@ export class Listener {
   }
 
   async #upgrade(req: IncomingMessage, socket: Socket, early: Buffer): Promise<void> {
-    if (!this.#wantsTunnel(req)) return readAsPlain(this.#app.server, { req, socket, early });
+    if (!this.#wantsTunnel(req)) return readAsPlain(this.#server, { req, socket, early });
     const { res, release } = handshakeOn(req, socket);
     const protocol = req.headers.upgrade?.trim().toLowerCase();
     const start = await this.#deps.handler.handle(req, res, this.entrance, protocol);
@@ -191,6 +180,6 @@ export class Listener {
     );
     start.exchange.cancellation.onCancel(close);
     this.#tunnels.add(close);
-    void start.outcome.body.completion.then(() => this.#tunnels.delete(close));
+    start.outcome.body.onEnd(() => this.#tunnels.delete(close));
   }
 }

@@ -158,6 +158,7 @@ export class ClientBody implements RequestBody, WatchedUpload {
     this.#watch.delete(this);
     this.#onProblem = undefined;
     this.#reader?.destroy();
+    if (this.#ended) return;
     this.#req.off('data', this.#onData);
     drainUpload(this.#req, this.#clock);
   }

@@ -22,26 +22,41 @@ function attemptJson(attempt: Attempt): string {
   return `${json},"durationMs":${ms(attempt.durationMs ?? 0)}}`;
 }
 
-/**
- * @param endedAt milliseconds since 1970 */
+/** Names that come again with every line, ready to be written. */
+const written = new WeakMap<object, string>();
+
+function nameOf(named: { readonly name: string }): string {
+  let text = written.get(named);
+  if (text === undefined) {
+    text = quoted(named.name);
+    written.set(named, text);
+  }
+  return text;
+}
+
+/** @param endedAt milliseconds since 1970 */
 export function accessLine(level: 'info' | 'warn', endedAt: number, ending: ExchangeEnding): string {
-  const { exchange } = ending;
+  const { exchange, durationMs } = ending;
   const last = exchange.attempts.at(-1);
-  let line = `{"level":"${level}","time":${endedAt},"requestId":${quoted(exchange.id)},"traceId":"${exchange.traceId}"`;
-  if (exchange.agentId !== undefined) line += `,"agentId":${quoted(exchange.agentId)}`;
-  line += `,"upstream":${quoted(exchange.upstream.name)}`;
-  if (last) line += `,"endpoint":${quoted(last.endpoint.name)}`;
-  line += `,"method":${quoted(exchange.request.method)},"route":${quoted(exchange.route)},"status":${ending.status}`;
-  line += `,"outcome":"${ending.result}","success":${ending.result === 'ok'}`;
-  if (ending.reason !== undefined) line += `,"reason":"${ending.reason}"`;
-  line += `,"startTime":${Math.round(endedAt - ending.durationMs)},"durationMs":${ms(ending.durationMs)},"bytes":${ending.bytes}`;
-  if (ending.outcome.kind === 'response' && ending.outcome.from !== 'upstream')
-    line += `,"source":"${ending.outcome.from}"`;
-  if (exchange.clientRetries > 0) line += `,"clientRetries":${exchange.clientRetries}`;
-  if (ending.replaySkipped) line += ',"replaySkipped":true';
-  line += `,"attempts":${exchange.attempts.length}`;
-  // One good attempt says nothing that the line does not say already.
-  if (exchange.attempts.length > 1 || ending.result !== 'ok')
-    line += `,"trail":[${exchange.attempts.map(attemptJson).join(',')}]`;
-  return `${line},"msg":"exchange"}\n`;
+  const agent = exchange.agentId === undefined ? '' : `,"agentId":${quoted(exchange.agentId)}`;
+  const endpoint = last ? `,"endpoint":${nameOf(last.endpoint)}` : '';
+  const reason = ending.reason === undefined ? '' : `,"reason":"${ending.reason}"`;
+  const ok = ending.result === 'ok';
+  const startedAt = Math.round(endedAt - durationMs);
+  return `{"level":"${level}","time":${endedAt},"requestId":${quoted(exchange.id)},"traceId":"${exchange.traceId}"${agent},"upstream":${nameOf(exchange.upstream)}${endpoint},"method":"${exchange.request.method}","route":${quoted(exchange.route)},"status":${ending.status},"outcome":"${ending.result}","success":${ok}${reason},"startTime":${startedAt},"durationMs":${ms(durationMs)},"bytes":${ending.bytes}${remarks(ending)},"attempts":${exchange.attempts.length}${trail(ending)},"msg":"exchange"}\n`;
+}
+
+/** What is out of the ordinary; most lines have nothing of it. */
+function remarks({ outcome, exchange, replaySkipped }: ExchangeEnding): string {
+  let text = '';
+  if (outcome.kind === 'response' && outcome.from !== 'upstream') text += `,"source":"${outcome.from}"`;
+  if (exchange.clientRetries > 0) text += `,"clientRetries":${exchange.clientRetries}`;
+  if (replaySkipped) text += ',"replaySkipped":true';
+  return text;
+}
+
+/** One good attempt says nothing that the line does not say already. */
+function trail({ exchange, result }: ExchangeEnding): string {
+  const { attempts } = exchange;
+  return attempts.length > 1 || result !== 'ok' ? `,"trail":[${attempts.map(attemptJson).join(',')}]` : '';
 }

@@ -71,7 +71,7 @@ export class Log {
     // A client error is the client's business; what broke or failed is ours.
     const level = ending.reason === undefined && ending.status < 500 ? 'info' : 'warn';
     if (!this.logger.isLevelEnabled(level)) return;
-    this.#destination.write(accessLine(level, this.#clock.wallTime().getTime(), ending));
+    this.#destination.write(accessLine(level, this.#clock.wallMs(), ending));
   }
 
   #scheduleFlush(): void {

@@ -1,6 +1,7 @@
 /** One attempt on the wire: turns the HTTP client's callbacks into one outcome and one body. */
 import type { Socket } from 'node:net';
-import type { Duplex } from 'node:stream';
+import { PassThrough } from 'node:stream';
+import type { Duplex, Readable } from 'node:stream';
 import type { Dispatcher } from 'undici';
 import type { CancelReason } from '../core/cancellation.ts';
 import type { Clock } from '../core/clock.ts';
@@ -39,6 +40,7 @@ export class Call implements Dispatcher.DispatchHandler, ConnectionAware {
   #controller: Dispatcher.DispatchController | undefined;
   #body: UpstreamBody | undefined;
   #socket: Socket | undefined;
+  #upload: PassThrough | undefined;
   #reused = false;
   #started = false;
   #answering = false;
@@ -53,6 +55,19 @@ export class Call implements Dispatcher.DispatchHandler, ConnectionAware {
       this.#resolve = resolve;
     });
     attempt.cancellation.onCancel(this.#onCancel);
+  }
+
+  /**
+   * Stands between an upload and an HTTP/2 stream. An error there makes undici close the stream in a way that never
+   * resets it, and the upstream waits for the rest; a bare close makes Node destroy it, which does.
+   */
+  uploading(body: Readable): Readable {
+    const upload = new PassThrough();
+    body.once('close', () => {
+      if (!body.readableEnded) upload.destroy();
+    });
+    this.#upload = body.pipe(upload);
+    return upload;
   }
 
   // --- undici's callbacks, in the order in which they come
@@ -153,7 +168,7 @@ export class Call implements Dispatcher.DispatchHandler, ConnectionAware {
     this.#attempt.phase = 'ended';
     if (this.#body) this.#body.fail(endOf(why), reason);
     else this.#settle(this.#failure(reason, '', false));
-    this.#controller?.abort(CANCELLED);
+    this.#abort();
   };
 
   /** The client library lets some messages pass whose end nobody can know; relaying them would be guessing. */
@@ -168,8 +183,13 @@ export class Call implements Dispatcher.DispatchHandler, ConnectionAware {
     return {
       pause: () => controller.pause(),
       resume: () => controller.resume(),
-      abort: () => controller.abort(CANCELLED),
+      abort: () => this.#abort(),
     };
+  }
+
+  #abort(): void {
+    if (this.#upload && !this.#upload.readableEnded) this.#upload.destroy();
+    else this.#controller?.abort(CANCELLED);
   }
 
   #progress(phase: Attempt['phase']): void {

@@ -2,6 +2,7 @@
  * The body of an upstream's response on its way to a sink. Until somebody decides where it goes it holds the little
  * that arrives with the head, and stops reading beyond that.
  */
+import { BodyEnd } from '../core/body-end.ts';
 import type { Clock } from '../core/clock.ts';
 import type { Attempt } from '../core/exchange.ts';
 import type { HeaderList } from '../core/header-list.ts';
@@ -21,12 +22,10 @@ export interface BodySource {
   abort(): void;
 }
 
-export class UpstreamBody implements ResponseBody {
-  readonly completion: Promise<Completion>;
+export class UpstreamBody extends BodyEnd implements ResponseBody {
   readonly #attempt: Attempt;
   readonly #source: BodySource;
   readonly #clock: Clock;
-  #settle!: (completion: Completion) => void;
   #sink: BodySink | undefined;
   #held: Uint8Array[] = [];
   #bytes = 0;
@@ -36,12 +35,10 @@ export class UpstreamBody implements ResponseBody {
   #ending: { readonly completion: Completion; readonly trailers: HeaderList } | undefined;
 
   constructor(attempt: Attempt, source: BodySource, clock: Clock) {
+    super();
     this.#attempt = attempt;
     this.#source = source;
     this.#clock = clock;
-    this.completion = new Promise((resolve) => {
-      this.#settle = resolve;
-    });
   }
 
   /** A chunk from the upstream. */
@@ -91,7 +88,7 @@ export class UpstreamBody implements ResponseBody {
     if (this.#discarded || this.#sink) return;
     this.#discarded = true;
     this.#held = [];
-    this.#settle({ end: 'discarded', bytes: this.#bytes });
+    this.settleEnd({ end: 'discarded', bytes: this.#bytes });
     if (this.#ending) return;
     this.resume();
     const timer = this.#clock.setBackgroundTimer(DRAIN_LIMIT_MS, () => {
@@ -115,12 +112,12 @@ export class UpstreamBody implements ResponseBody {
     this.#onEnd?.();
     if (this.#discarded) return;
     if (this.#sink) this.#deliverEnd(this.#sink, completion, trailers);
-    else if (completion.end !== 'complete') this.#settle(completion);
+    else if (completion.end !== 'complete') this.settleEnd(completion);
   }
 
   #deliverEnd(sink: BodySink, completion: Completion, trailers: HeaderList): void {
     if (completion.end === 'complete') sink.end(trailers);
     else sink.abort(completion);
-    this.#settle(completion);
+    this.settleEnd(completion);
   }
 }

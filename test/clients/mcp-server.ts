@@ -7,7 +7,6 @@ import type { AddressInfo } from 'node:net';
 import { Server } from '@modelcontextprotocol/sdk/server/index.js';
 import { StreamableHTTPServerTransport } from '@modelcontextprotocol/sdk/server/streamableHttp.js';
 import type { EventStore } from '@modelcontextprotocol/sdk/server/streamableHttp.js';
-import type { Transport } from '@modelcontextprotocol/sdk/shared/transport.js';
 import { CallToolRequestSchema, ListToolsRequestSchema } from '@modelcontextprotocol/sdk/types.js';
 import type { JSONRPCMessage } from '@modelcontextprotocol/sdk/types.js';
 import { Conditions } from '../support/conditions.ts';
@@ -127,8 +126,7 @@ export class TestMcpServer {
       ...(this.#options.resumable && { eventStore: new EventsInMemory() }),
     });
     const server = this.#toolServer();
-    // The SDK's own types disagree under exactOptionalPropertyTypes.
-    await server.connect(transport as Transport);
+    await server.connect(transport);
     return transport;
   }
 

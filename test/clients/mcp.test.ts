@@ -3,7 +3,6 @@ import {
   StreamableHTTPClientTransport,
   StreamableHTTPError,
 } from '@modelcontextprotocol/sdk/client/streamableHttp.js';
-import type { Transport } from '@modelcontextprotocol/sdk/shared/transport.js';
 import {
   LoggingMessageNotificationSchema,
   ToolListChangedNotificationSchema,
@@ -41,8 +40,7 @@ async function connect(
   const transport = new StreamableHTTPClientTransport(url, { reconnectionOptions });
   const client = new Client({ name: 'test-client', version: '1.0.0' });
   prepare(client);
-  // The SDK's own types disagree under exactOptionalPropertyTypes.
-  await client.connect(transport as Transport);
+  await client.connect(transport);
   return { client, transport, [Symbol.asyncDispose]: () => client.close() };
 }
 

@@ -36,7 +36,7 @@ const failing: readonly [title: string, step: Step, trigger: string, settings?: 
 
 test.each(failing)('%s: the spare answers, with the same body and none of the secrets', async (...row) => {
   const [, step, trigger, settings] = row;
-  await using spare = await scriptedUpstream([respondWith(({ body }) => ({ body: `spare got ${body}` }))]);
+  await using spare = await scriptedUpstream([respondWith((got) => ({ body: `spare got ${got.text()}` }))]);
   const api = policies(settings === undefined ? SPARE : `${settings}, ${SPARE}`);
   await using on = await stage([step], { api, others: [spareAt(spare.origin)] });
   const headers = {

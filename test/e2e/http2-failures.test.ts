@@ -1,6 +1,8 @@
 import { constants } from 'node:http2';
+import { text } from 'node:stream/consumers';
 import { expect, it } from 'vitest';
-import { request } from '../support/raw-client.ts';
+import { closedPort, tlsStall } from '../support/dead-ports.ts';
+import { rawClient, request } from '../support/raw-client.ts';
 import { startSidecar } from '../support/start-sidecar.ts';
 import { tlsFile } from '../support/tls/identities.ts';
 import { frameUpstream } from './h2-frames.ts';
@@ -128,4 +130,58 @@ it('a connection that dies takes its answers with it, and the next request gets 
   expect(await begun.ended()).not.toBe('complete');
   expect((await waiting).header('x-outrigger-code')).toBe('connection_reset');
   expect(await (await request(proxy.port, { path: '/fast/3' })).text()).toBe('new');
+});
+
+it('many requests to a port that refuses connections fail together, and soon', async () => {
+  await using nowhere = await closedPort();
+  await using proxy = await startSidecar(routeTo(`https://127.0.0.1:${nowhere.port}`, NO_RETRY));
+  const responses = Array.from({ length: 10 }, () => request(proxy.port, { path: '/fast/x' }));
+  for (const response of await Promise.all(responses))
+    expect(response.header('x-outrigger-code')).toBe('connection_refused');
+});
+
+it('a handshake that never ends holds nobody longer than the time to connect', async () => {
+  await using stalled = await tlsStall();
+  const policies = 'policies: { retry: false, attemptTimeout: { connect: 150ms } }';
+  await using proxy = await startSidecar(routeTo(`https://127.0.0.1:${stalled.port}`, policies));
+  const startedAt = performance.now();
+  const responses = Array.from({ length: 3 }, () => request(proxy.port, { path: '/fast/x' }));
+  for (const response of await Promise.all(responses))
+    expect(response.header('x-outrigger-code')).toBe('connection_timeout');
+  expect(performance.now() - startedAt).toBeLessThan(2_000);
+});
+
+it('a client that leaves in the middle of its upload resets the stream: nothing shorter is taken for the whole', async () => {
+  await using upstream = await h2Upstream(({ stream }) => stream.resume());
+  await using proxy = await startSidecar(routeTo(upstream.origin, 'bufferFirst: 1B'));
+  await using client = await rawClient(proxy.port);
+  await client.send('POST /fast/x HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nhalf');
+  const { stream } = await upstream.waitForStream();
+  let ended = false;
+  stream.on('end', () => (ended = !stream.aborted));
+  client.destroy();
+  await upstream.waitForAbort();
+  expect(ended).toBe(false);
+  expect((await proxy.waitForEvent('exchange-ended'))[0]?.result).toBe('aborted');
+});
+
+it('an answer that comes before the end of the upload arrives', async () => {
+  await using upstream = await h2Upstream(({ stream }) => {
+    stream.respond({ ':status': 413 });
+    stream.end('too large');
+  });
+  await using proxy = await startSidecar(routeTo(upstream.origin, 'bufferFirst: 1B'));
+  await using client = await rawClient(proxy.port);
+  const response = client.response('POST');
+  await client.send('POST /fast/x HTTP/1.1\r\nHost: a\r\nContent-Length: 100000\r\n\r\nfirst');
+  expect([(await response).status, await (await response).text()]).toEqual([413, 'too large']);
+});
+
+it.each(['GET', 'DELETE'])('a %s with a body keeps it', async (method) => {
+  await using upstream = await h2Upstream((seen, n) => {
+    void text(seen.stream).then((body) => answer(body)(seen, n));
+  });
+  await using proxy = await startSidecar(routeTo(upstream.origin));
+  const response = await request(proxy.port, { method, path: '/fast/x', body: 'a body' });
+  expect(await response.text()).toBe('a body');
 });

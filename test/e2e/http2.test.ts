@@ -11,7 +11,6 @@ import { controlledStream } from '../support/steps/controlled-stream.ts';
 import { tlsFile } from '../support/tls/identities.ts';
 import { answer, h2Upstream } from './h2-upstream.ts';
 
-const RETRY_SOON = 'policies: { retry: { maxRetries: 2, backoff: { initial: 1ms, max: 2ms } } }';
 const NO_RETRY = 'policies: { retry: false }';
 
 const routeTo = (origin: string, more = '', http2 = true): string => `

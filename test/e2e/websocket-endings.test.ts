@@ -1,11 +1,6 @@
 /** What becomes of the connections of a tunnel; bytes on raw sockets, because frames do not matter here. */
-import { once } from 'node:events';
-import { createServer } from 'node:http';
-import type { IncomingMessage } from 'node:http';
-import type { AddressInfo, Socket } from 'node:net';
-import { text } from 'node:stream/consumers';
-import { expect, it } from 'vitest';
-import { readAsPlain } from '../../src/server/handshake.ts';
+import http from 'node:http';
+import { expect, it, vi } from 'vitest';
 import { leakCheck } from '../support/leak-check.ts';
 import { rawClient } from '../support/raw-client.ts';
 import type { RawClient } from '../support/raw-client.ts';
@@ -14,6 +9,7 @@ import { startSidecar } from '../support/start-sidecar.ts';
 import type { TestSidecar } from '../support/start-sidecar.ts';
 import { respond } from '../support/steps/answers.ts';
 import { upgrade } from '../support/steps/upgrades.ts';
+import { turns } from '../support/turns.ts';
 import type { RequestStep } from '../support/upstream/step.ts';
 import { headBytes, statusLine } from '../support/wire/serialize.ts';
 
@@ -150,54 +146,55 @@ it('a drain leaves tunnels their time, then closes both ends and says so', async
   expect(await stopped).toEqual({ brokenOff: 1 });
 });
 
-/** A server that hands every Upgrade request over, as all of Node did before version 24. */
-async function oldServer(seen: string[]): Promise<{ port: number } & AsyncDisposable> {
-  const server = createServer((req, res) => {
-    void text(req).then((body) => {
-      seen.push(`${req.method} ${req.url} ${req.headers.upgrade ?? 'plain'} ${req.headers['x-a']} ${body}`);
-      res.end('answered');
-    });
-  });
-  server.on('upgrade', (req: IncomingMessage, socket: Socket, early: Buffer) =>
-    readAsPlain(server, { req, socket, early }),
-  );
-  server.listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const dispose = async (): Promise<void> => {
-    server.close();
-    server.closeAllConnections();
-    await once(server, 'close');
+/** Servers of this process hand every Upgrade request over from here on, as all of Node did before version 24. */
+function likeNode22(): Disposable {
+  const create = http.createServer.bind(http);
+  const old = (options: http.ServerOptions, handler: http.RequestListener): http.Server => {
+    const { shouldUpgradeCallback: _, ...others } = options as Record<string, unknown>;
+    return create(others, handler);
   };
-  return { port: (server.address() as AddressInfo).port, [Symbol.asyncDispose]: dispose };
+  const spy = vi.spyOn(http, 'createServer').mockImplementation(old as typeof http.createServer);
+  return { [Symbol.dispose]: () => spy.mockRestore() };
 }
 
+const FRAMED_BODIES = [
+  'Content-Length: 4\r\n\r\nbody',
+  'Transfer-Encoding: chunked\r\n\r\n4\r\nbody\r\n0\r\n\r\n',
+];
+
 it('where Node hands over every Upgrade request, those that are none are read again as plain ones', async () => {
-  const seen: string[] = [];
-  await using server = await oldServer(seen);
-  await using client = await rawClient(server.port);
+  using _old = likeNode22();
+  await using upstream = await scriptedUpstream([respond({ body: 'plain' })]);
+  await using proxy = await startSidecar(routeTo(upstream.origin));
+  await using client = await rawClient(proxy.port);
   const fields =
     'Host: a\r\nX-A: \xe4\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: A\r\n';
-  for (const rest of [
-    'Content-Length: 4\r\n\r\nbody',
-    'Transfer-Encoding: chunked\r\n\r\n4\r\nbody\r\n0\r\n\r\n',
-  ]) {
+  for (const rest of FRAMED_BODIES) {
     const response = client.response();
-    await client.send(`POST /x?y HTTP/1.1\r\n${fields}${rest}`);
-    expect(await (await response).text()).toBe('answered');
+    await client.send(`POST /live/x?y HTTP/1.1\r\n${fields}${rest}`);
+    expect(await (await response).text()).toBe('plain');
   }
   const late = client.response();
-  await client.send(`POST /late HTTP/1.1\r\n${fields}Content-Length: 9\r\n\r\nfirst`);
-  await client.send('last');
-  expect(await (await late).text()).toBe('answered');
-  const plain = client.response();
-  await client.send('GET /after HTTP/1.1\r\nHost: a\r\n\r\n');
-  expect(await (await plain).text()).toBe('answered');
-  expect(seen).toEqual([
-    'POST /x?y plain \xe4 body',
-    'POST /x?y plain \xe4 body',
-    'POST /late plain \xe4 firstlast',
-    'GET /after plain undefined ',
+  await client.send(`POST /live/late HTTP/1.1\r\n${fields}Content-Length: 8\r\n\r\nbo`);
+  await turns(5);
+  await client.send('dybody');
+  expect(await (await late).text()).toBe('plain');
+  expect(upstream.requests.map((seen) => `${seen.method} ${seen.target} ${seen.text()}`)).toEqual([
+    'POST /x?y body',
+    'POST /x?y body',
+    'POST /late bodybody',
   ]);
+  expect(upstream.requests.map((seen) => seen.header('x-a'))).toEqual(['\xe4', '\xe4', '\xe4']);
+  expect(upstream.requests.map((seen) => seen.header('http2-settings'))).toEqual(Array(3).fill(undefined));
+});
+
+it('where Node hands over every Upgrade request, protocols are switched as elsewhere', async () => {
+  using _old = likeNode22();
+  await using upstream = await scriptedUpstream([upgrade()]);
+  await using proxy = await startSidecar(routeTo(upstream.origin));
+  await using client = await tunnelTo(proxy);
+  await client.send('echo');
+  expect(String(await client.nextBytes())).toBe('echo');
 });
 
 // The shared listener asks for the protocols of all upstreams together; which one a request is for comes later.

@@ -3,12 +3,13 @@ import type { IncomingMessage } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { describe, expect, it } from 'vitest';
 import { WebSocket, WebSocketServer } from 'ws';
-import type { ClientOptions, RawData, ServerOptions } from 'ws';
+import type { ClientOptions, ServerOptions } from 'ws';
 import { closedPort } from '../support/dead-ports.ts';
 import { rawClient } from '../support/raw-client.ts';
 import { scriptedUpstream } from '../support/scripted-upstream.ts';
 import { startSidecar } from '../support/start-sidecar.ts';
 import { respond } from '../support/steps/answers.ts';
+import { staleKeepAlive } from '../support/steps/connections.ts';
 import { stall } from '../support/steps/silence.ts';
 import { refuseUpgrade, upgrade } from '../support/steps/upgrades.ts';
 
@@ -64,8 +65,9 @@ async function refusalOf(
   return { status: answer.statusCode, answer, body: Buffer.concat(chunks).toString() };
 }
 
-async function say(socket: WebSocket, data: string | Buffer): Promise<{ data: RawData; isBinary: boolean }> {
-  const answered = once(socket, 'message') as Promise<[RawData, boolean]>;
+/** What comes back when `data` is said. */
+async function say(socket: WebSocket, data: string | Buffer): Promise<{ data: Buffer; isBinary: boolean }> {
+  const answered = once(socket, 'message') as Promise<[Buffer, boolean]>;
   socket.send(data);
   const [back, isBinary] = await answered;
   return { data: back, isBinary };
@@ -85,7 +87,7 @@ describe('a WebSocket through the sidecar', () => {
     const large = Buffer.alloc(100 * 1024, 'large');
     const back = await say(socket, large);
     expect(back.isBinary).toBe(true);
-    expect(large.equals(back.data as Buffer)).toBe(true);
+    expect(large.equals(back.data)).toBe(true);
     expect(upstream.connections[0]?.request.url).toBe('/socket?a=b');
     socket.close(1000, 'bye');
     const [code, reason] = (await once(socket, 'close')) as [number, Buffer];
@@ -195,6 +197,18 @@ describe('a handshake', () => {
       socket.terminate();
     }
     expect(proxy.eventsNamed('retry-scheduled').length).toBeGreaterThan(0);
+  });
+
+  it('that meets a connection which the upstream closes at that moment gets a new one', async () => {
+    await using upstream = await scriptedUpstream([staleKeepAlive(), upgrade({ firstBytes: 'hello' })]);
+    await using proxy = await startSidecar(routeTo(upstream.origin));
+    await using client = await rawClient(proxy.port);
+    await (await client.request({ path: '/live/x' })).text();
+    const response = client.response();
+    await client.send(handshake());
+    expect((await response).status).toBe(101);
+    expect(String(await client.nextBytes())).toBe('hello');
+    expect(proxy.eventsNamed('retry-scheduled').map(({ cause }) => cause)).toEqual(['stale-connection']);
   });
 
   it('while the circuit is open is refused with 503 and a time to come back', async () => {

@@ -25,6 +25,7 @@ export class StoppableClock implements Clock {
 
   now = (): number => this.inner.now() + this.#stoppedMs;
   wallTime = (): Date => this.inner.wallTime();
+  wallMs = (): number => this.inner.wallMs();
   setTimer = (ms: number, fn: () => void): TimerHandle => this.inner.setTimer(ms, fn);
   setBackgroundTimer = (ms: number, fn: () => void): TimerHandle => this.inner.setTimer(ms, fn);
   clearTimer = (timer: TimerHandle): void => this.inner.clearTimer(timer);

@@ -22,6 +22,10 @@ export class FakeClock implements Clock {
     return new Date(Date.UTC(2026, 0, 1) + this.#now + this.wallOffsetMs);
   }
 
+  wallMs(): number {
+    return this.wallTime().getTime();
+  }
+
   setTimer(ms: number, fn: () => void): TimerHandle {
     const timer: Pending = { dueAt: this.#now + Math.max(0, ms), order: this.#order++, fn };
     this.#pending.add(timer);

@@ -1,4 +1,5 @@
 /** What a test needs to drive a policy without sockets: a scripted rest of the pipeline, exchanges, and bodies that end on command. */
+import { BodyEnd } from '../../src/core/body-end.ts';
 import { Cancellation } from '../../src/core/cancellation.ts';
 import type { CancelReason } from '../../src/core/cancellation.ts';
 import type { Clock } from '../../src/core/clock.ts';
@@ -40,19 +41,11 @@ export const ENDPOINT: Endpoint = {
 };
 
 /** A body that ends when the test says so. It ends by itself when its attempt is cancelled, if it is bound to one. */
-export class ControlledBody implements ResponseBody {
-  readonly completion: Promise<Completion>;
+export class ControlledBody extends BodyEnd implements ResponseBody {
   discards = 0;
   pipes = 0;
   ended = false;
-  #settle!: (completion: Completion) => void;
   #sink: BodySink | undefined;
-
-  constructor() {
-    this.completion = new Promise((resolve) => {
-      this.#settle = resolve;
-    });
-  }
 
   pipe(sink: BodySink): void {
     this.pipes += 1;
@@ -99,7 +92,7 @@ export class ControlledBody implements ResponseBody {
     this.ended = true;
     if (completion.end === 'complete') this.#sink?.end([]);
     else this.#sink?.abort(completion);
-    this.#settle(completion);
+    this.settleEnd(completion);
   }
 }
 

@@ -1,0 +1,146 @@
+import { afterAll, describe, expect, it } from 'vitest';
+import { configSchema } from '../../src/config/schema.ts';
+import type { Exchange } from '../../src/core/exchange.ts';
+import type { Next } from '../../src/core/policy.ts';
+import { seededRandom } from '../../src/core/random.ts';
+import type { CircuitBreaker } from '../../src/policies/circuit-breaker.ts';
+import type { Retry } from '../../src/policies/retry.ts';
+import { CompileError, compileUpstreams } from '../../src/runtime/compile.ts';
+import { Inventory } from '../../src/runtime/inventory.ts';
+import type { LiveUpstream } from '../../src/runtime/upstream.ts';
+import { ConnectionWatch } from '../../src/transport/connection-watch.ts';
+import { EndpointTransport } from '../../src/transport/endpoint-transport.ts';
+import { FakeClock } from '../support/fake-clock.ts';
+import { EventLog, exchangeAt, fail } from '../support/policy-kit.ts';
+
+const watch = new ConnectionWatch();
+const inventories: Inventory[] = [];
+
+afterAll(async () => {
+  for (const inventory of inventories)
+    for (const part of new Inventory(inventory).dropped())
+      if (part instanceof EndpointTransport) await part.destroy();
+});
+
+/** One sidecar over several configurations; nothing is ever sent. */
+class Generations {
+  readonly clock = new FakeClock();
+  readonly events = new EventLog();
+  #inventory = new Inventory();
+  upstreams = new Map<string, LiveUpstream>();
+
+  /** @throws what compiling throws; the generation before stays in force then */
+  apply(upstreams: Record<string, object>): void {
+    const config = configSchema.parse({
+      upstreams: Object.fromEntries(
+        Object.entries(upstreams).map(([name, one]) => [
+          name,
+          { route: `/${name}`, endpoints: [{ url: 'http://127.0.0.1:9' }], ...one },
+        ]),
+      ),
+    });
+    const inventory = new Inventory(this.#inventory);
+    inventories.push(inventory);
+    const { clock, events } = this;
+    this.upstreams = compileUpstreams(config, inventory, {
+      clock,
+      random: seededRandom(1),
+      emit: events.emit,
+      watch,
+      recipient: (name) => this.upstreams.get(name),
+    });
+    this.#inventory = inventory;
+  }
+
+  policy<P>(name: string, upstream = 'a'): P {
+    return this.upstreams.get(upstream)?.policies.get(name) as unknown as P;
+  }
+
+  get breaker(): CircuitBreaker {
+    return this.policy('circuit-breaker');
+  }
+
+  async failOnce(policy: { run(exchange: Exchange, next: Next<Exchange>, c: unknown): unknown }): Promise<void> {
+    const exchange = exchangeAt(this.clock);
+    await policy.run(exchange, () => Promise.resolve(fail()), exchange.cancellation);
+  }
+
+  async trip(): Promise<void> {
+    for (let i = 0; i < 5; i++) await this.failOnce(this.breaker as never);
+  }
+}
+
+const breaker = (options: object): object => ({ policies: { circuitBreaker: options } });
+
+describe('a reload', () => {
+  it('keeps the same breaker where its section did not change, whatever else did', async () => {
+    const generations = new Generations();
+    generations.apply({ a: breaker({}) });
+    await generations.trip();
+    const before = generations.breaker;
+    generations.apply({ a: { ...breaker({}), idempotent: true }, b: {} });
+    expect(generations.breaker).toBe(before);
+    expect(generations.breaker.state).toBe('open');
+  });
+
+  it('keeps an open circuit open where its section did change', async () => {
+    const generations = new Generations();
+    generations.apply({ a: breaker({}) });
+    await generations.trip();
+    const before = generations.breaker;
+    generations.apply({ a: breaker({ consecutiveFailures: 50 }) });
+    expect(generations.breaker).not.toBe(before);
+    expect(generations.breaker.state).toBe('open');
+    expect(generations.upstreams.get('a')?.snapshots().find(({ name }) => name === 'circuit-breaker')).toMatchObject({
+      state: { state: 'open' },
+    });
+  });
+
+  it('keeps what was taken from a retry budget', async () => {
+    const generations = new Generations();
+    const policies = (maxRetries: number): object => ({ policies: { retry: { maxRetries } } });
+    generations.apply({ a: policies(1) });
+    void generations.failOnce(generations.policy<Retry>('retry') as never);
+    await generations.clock.advance(0);
+    expect(generations.policy<Retry>('retry').budgetRemaining).toBe(2);
+    generations.apply({ a: policies(2) });
+    expect(generations.policy<Retry>('retry').budgetRemaining).toBe(2);
+  });
+
+  it('keeps the breakers of two upstreams apart', async () => {
+    const generations = new Generations();
+    generations.apply({ a: breaker({}), b: breaker({}) });
+    await generations.trip();
+    expect(generations.policy<CircuitBreaker>('circuit-breaker', 'b').state).toBe('closed');
+  });
+
+  it('that fails half-way touches nothing that is in force', async () => {
+    const generations = new Generations();
+    generations.apply({ a: breaker({ failureRatio: false }) });
+    const before = generations.breaker;
+    const wrong = {
+      a: breaker({ failureRatio: false, consecutiveFailures: 1, window: '1s', openFor: '1s' }),
+      b: { tls: { caFile: '/does/not/exist.pem' } },
+    };
+    expect(() => generations.apply(wrong)).toThrow(CompileError);
+    expect(generations.breaker).toBe(before);
+    for (let i = 0; i < 4; i++) await generations.failOnce(before as never);
+    expect(before.state).toBe('closed');
+    expect(before.snapshot()).toMatchObject({ failures: 4 });
+    await generations.failOnce(before as never);
+    expect(Number(before.snapshot()['openForMs'])).toBeGreaterThanOrEqual(15_000);
+  });
+
+  it('says which section cannot be brought to life', () => {
+    const generations = new Generations();
+    const wrong = { a: { policies: { fallback: [{ static: { file: '/does/not/exist.html' } }] } } };
+    let error: unknown;
+    try {
+      generations.apply(wrong);
+    } catch (thrown) {
+      error = thrown;
+    }
+    expect(error).toBeInstanceOf(CompileError);
+    expect((error as CompileError).path).toEqual(['upstreams', 'a', 'policies', 'fallback']);
+  });
+});

@@ -124,7 +124,7 @@ class UpstreamCompiler {
       const policy = this.#inventory.keep<Policy<S>>(`${owner}/${module.name}`, options, (previous) =>
         this.#buildOne(module, options, previous),
       );
-      this.#policies.set(module.name, policy as unknown as Policy<Scope>);
+      this.#policies.set(module.name, policy);
       return [policy];
     });
   }

@@ -92,10 +92,9 @@ export class Supervisor {
 
   /** Closes all connections to upstreams. */
   async dispose(): Promise<void> {
-    const inventory = new Inventory(this.#inventory);
-    await Promise.all(
-      inventory.dropped().map((part) => (part instanceof EndpointTransport ? part.destroy() : undefined)),
-    );
+    const parts = new Inventory(this.#inventory).dropped();
+    const transports = parts.filter((part) => part instanceof EndpointTransport);
+    await Promise.all(transports.map((transport) => transport.destroy()));
   }
 
   async #reload(cause: string): Promise<ReloadResult> {

@@ -1,5 +1,6 @@
 /** One request from its head to the end of its answer: check, route, run the pipeline, respond, tell what happened. */
 import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { Socket } from 'node:net';
 import { Cancellation } from '../core/cancellation.ts';
 import type { Clock } from '../core/clock.ts';
 import type { Emit } from '../core/events.ts';
@@ -13,6 +14,7 @@ import { bodyOf, exchangeOf } from './admit.ts';
 import type { Admission, AdmitSettings } from './admit.ts';
 import { sendBytes, sendResponse, withExchangeHeaders } from './client-response.ts';
 import { climbsOut } from './dot-segments.ts';
+import { drainUpload } from './drain-upload.ts';
 import { Ending } from './ending.ts';
 import { newRequestId } from './identity.ts';
 import { localAnswer } from './local-answer.ts';
@@ -76,6 +78,8 @@ export class ExchangeHandler {
   readonly #deps: HandlerDeps;
   readonly #active = new Set<Cancellation>();
   #idleListeners: (() => void)[] = [];
+  /** Connections with an ambiguous request: what follows it may be a part of it. */
+  readonly #distrusted = new WeakSet<Socket>();
 
   constructor(deps: HandlerDeps) {
     this.#deps = deps;
@@ -106,6 +110,10 @@ export class ExchangeHandler {
     entrance: Entrance,
     upgrade?: string,
   ): Promise<TunnelStart | undefined> {
+    if (this.#distrusted.has(req.socket)) {
+      res.destroy();
+      return Promise.resolve(undefined);
+    }
     const facts = readRequest(req, this.#deps.settings().agentHeader);
     if ('problem' in facts) return this.#refuse(req, res, 'bad_request', facts.problem);
     const match = this.#match(facts, entrance);
@@ -241,7 +249,8 @@ export class ExchangeHandler {
       requestId,
       detail,
     });
-    // What made the request ambiguous may make the next one on this connection so, too.
+    if (reason === 'bad_request') this.#distrusted.add(req.socket);
+    else drainUpload(req, this.#deps.clock);
     const headers = reason === 'bad_request' ? [...head.headers, 'connection', 'close'] : head.headers;
     sendBytes(res, { ...head, headers: [...headers, 'x-outrigger-request-id', requestId] }, body);
     return Promise.resolve(undefined);

@@ -115,9 +115,7 @@ export class Listener {
       shouldUpgradeCallback: (req: IncomingMessage) => this.#wantsTunnel(req),
     };
     // Types aside, Node's two servers are one to us.
-    return tls
-      ? (https.createServer({ ...options, ...tls }) as unknown as Server)
-      : http.createServer(options);
+    return tls ? https.createServer({ ...options, ...tls }) : http.createServer(options);
   }
 
   #wire(server: Server): void {
@@ -156,7 +154,10 @@ export class Listener {
     }
   }
 
+  /** With a body, nobody could say where it ends and the other protocol begins: such a request is an ordinary one. */
   #wantsTunnel(req: IncomingMessage): boolean {
+    const { 'transfer-encoding': coding, 'content-length': length = '0' } = req.headers;
+    if (coding !== undefined || length !== '0') return false;
     const wanted = req.headers.upgrade?.trim().toLowerCase();
     return wanted !== undefined && this.#deps.upgrades(this.entrance).includes(wanted);
   }

@@ -1,7 +1,7 @@
 /** One attempt on the wire: turns the HTTP client's callbacks into one outcome and one body. */
 import type { Socket } from 'node:net';
-import { PassThrough } from 'node:stream';
-import type { Duplex, Readable } from 'node:stream';
+import { Readable } from 'node:stream';
+import type { Duplex } from 'node:stream';
 import type { Dispatcher } from 'undici';
 import type { CancelReason } from '../core/cancellation.ts';
 import type { Clock } from '../core/clock.ts';
@@ -40,7 +40,7 @@ export class Call implements Dispatcher.DispatchHandler, ConnectionAware {
   #controller: Dispatcher.DispatchController | undefined;
   #body: UpstreamBody | undefined;
   #socket: Socket | undefined;
-  #upload: PassThrough | undefined;
+  #upload: Readable | undefined;
   #reused = false;
   #started = false;
   #answering = false;
@@ -62,11 +62,18 @@ export class Call implements Dispatcher.DispatchHandler, ConnectionAware {
    * resets it, and the upstream waits for the rest; a bare close makes Node destroy it, which does.
    */
   uploading(body: Readable): Readable {
-    const upload = new PassThrough();
+    const upload = new Readable({ read: () => void body.resume() });
+    // Paused: until there is a connection, nothing may be taken.
+    body.pause();
+    body.on('data', (chunk: Buffer) => {
+      if (!upload.push(chunk)) body.pause();
+    });
+    body.once('end', () => upload.push(null));
     body.once('close', () => {
       if (!body.readableEnded) upload.destroy();
     });
-    this.#upload = body.pipe(upload);
+    upload.once('close', () => body.destroy());
+    this.#upload = upload;
     return upload;
   }
 

@@ -1,5 +1,6 @@
 /** Connections to one endpoint: an attempt goes in, an outcome comes out. Knows nothing of policies. */
 import { isIP } from 'node:net';
+import { Readable } from 'node:stream';
 import type { TLSSocket } from 'node:tls';
 import { Client, Pool, buildConnector } from 'undici';
 import type { Dispatcher } from 'undici';
@@ -80,7 +81,9 @@ export class EndpointTransport {
     const call = new Call(attempt, this.#clock, this.#watch);
     if (attempt.cancellation.cancelled) return call.outcome;
     const fresh = this.#freshClient(attempt);
-    (fresh ?? this.#pool).dispatch(this.#dispatchOptions(attempt, fresh !== undefined), call);
+    const options = this.#dispatchOptions(attempt, fresh !== undefined);
+    if (this.#options.http2 && options.body instanceof Readable) options.body = call.uploading(options.body);
+    (fresh ?? this.#pool).dispatch(options, call);
     // Closing waits for the one request that is under way.
     if (fresh) void fresh.close();
     return call.outcome;

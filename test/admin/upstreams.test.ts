@@ -29,7 +29,7 @@ upstreams:
     name: 'models',
     dialect: 'generic',
     route: '/models',
-    endpoints: [{ name: `${upstream.origin}/base`, connected: 1, free: 1, running: 0 }],
+    endpoints: [{ name: upstream.origin, connected: 1, free: 1, running: 0 }],
   });
   expect(models).not.toHaveProperty('listen');
   expect(spare).toMatchObject({ name: 'spare', listen: '127.0.0.1:0' });

@@ -1,14 +1,25 @@
 /** Sends bytes that no honest client sends, and checks that the sidecar is none the worse for it. */
-import { expect } from 'vitest';
+import { afterAll, beforeAll, expect } from 'vitest';
 import { rawClient } from '../support/raw-client.ts';
-import { stage, type Stage } from '../e2e/stage.ts';
+import { stage, type Stage, type StageSettings } from '../e2e/stage.ts';
 import { respondWith } from '../support/steps/answers.ts';
 
 /** A sidecar before an upstream that says what it got. */
-export const target = (rest = ''): Promise<Stage> =>
-  stage([respondWith(({ method, target, body }) => ({ body: `${method} ${target} ${body.length}` }))], {
-    rest,
+export const target = (settings: StageSettings = {}): Promise<Stage> =>
+  stage([respondWith((got) => ({ body: `${got.method} ${got.target} ${got.body.length}` }))], settings);
+
+/** One target for all attacks of a file: each finds what the ones before left behind. */
+export function sharedTarget(settings: StageSettings = {}): () => Stage {
+  let on: Stage | undefined;
+  beforeAll(async () => {
+    on = await target(settings);
   });
+  afterAll(() => on?.[Symbol.asyncDispose]());
+  return () => {
+    if (!on) throw new Error('the target is there while tests run');
+    return on;
+  };
+}
 
 export interface Impact {
   /** Of the first answer; undefined when the connection was closed without one. */
@@ -45,8 +56,8 @@ export async function expectRefused(on: Stage, bytes: string | Buffer, status = 
   const impact = await attack(on, bytes);
   expect(impact.status, JSON.stringify(impact.text.slice(0, 300))).toBe(status);
   expect(impact.answers).toBe(1);
-  expect(on.upstream.requests).toHaveLength(before);
   await expectServing(on);
+  expect(on.upstream.requests.slice(before).map(({ target }) => target)).toEqual(['/honest']);
   return impact;
 }
 

@@ -135,7 +135,7 @@ it('a connection that dies takes its answers with it, and the next request gets 
 it('many requests to a port that refuses connections fail together, and soon', async () => {
   await using nowhere = await closedPort();
   await using proxy = await startSidecar(routeTo(`https://127.0.0.1:${nowhere.port}`, NO_RETRY));
-  const responses = Array.from({ length: 10 }, () => request(proxy.port, { path: '/fast/x' }));
+  const responses = Array.from({ length: 4 }, () => request(proxy.port, { path: '/fast/x' }));
   for (const response of await Promise.all(responses))
     expect(response.header('x-outrigger-code')).toBe('connection_refused');
 });
@@ -151,18 +151,42 @@ it('a handshake that never ends holds nobody longer than the time to connect', a
   expect(performance.now() - startedAt).toBeLessThan(2_000);
 });
 
-it('a client that leaves in the middle of its upload resets the stream: nothing shorter is taken for the whole', async () => {
-  await using upstream = await h2Upstream(({ stream }) => stream.resume());
-  await using proxy = await startSidecar(routeTo(upstream.origin, 'bufferFirst: 1B'));
-  await using client = await rawClient(proxy.port);
-  await client.send('POST /fast/x HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nhalf');
-  const { stream } = await upstream.waitForStream();
-  let ended = false;
-  stream.on('end', () => (ended = !stream.aborted));
-  client.destroy();
+it.each([
+  ['of known length', 'Content-Length: 10\r\n\r\nhalf'],
+  ['of unknown length', 'Transfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n'],
+])(
+  'a client that leaves in the middle of an upload %s resets the stream, and no other',
+  async (_, upload) => {
+    await using upstream = await h2Upstream(({ stream }, n) => {
+      if (n === 1) stream.respond({ ':status': 200 });
+      stream.resume();
+    });
+    await using proxy = await startSidecar(routeTo(upstream.origin, 'bufferFirst: 1B'));
+    const other = await request(proxy.port, { path: '/fast/x' });
+    await using client = await rawClient(proxy.port);
+    await client.send(`POST /fast/x HTTP/1.1\r\nHost: a\r\n${upload}`);
+    const { stream } = await upstream.waitForStream(2);
+    // Nothing shorter may be taken for the whole.
+    let tookItForWhole = false;
+    stream.on('end', () => (tookItForWhole = !stream.aborted));
+    client.destroy();
+    await upstream.waitForAbort(2);
+    expect(tookItForWhole).toBe(false);
+    expect((await proxy.waitForEvent('exchange-ended'))[0]?.result).toBe('aborted');
+    upstream.streams[0]?.stream.end('undisturbed');
+    expect(await other.text()).toBe('undisturbed');
+  },
+);
+
+it('an upstream that reads no upload is given up in time, and its stream is reset', async () => {
+  await using upstream = await h2Upstream(() => undefined);
+  const policies = 'policies: { retry: false, attemptTimeout: { idle: 300ms } }';
+  await using proxy = await startSidecar(routeTo(upstream.origin, policies));
+  const body = Buffer.alloc(8 * 1024 * 1024, 'x');
+  const response = await request(proxy.port, { method: 'POST', path: '/fast/x', body });
+  expect([response.status, response.header('x-outrigger-code')]).toEqual([504, 'write_timeout']);
   await upstream.waitForAbort();
-  expect(ended).toBe(false);
-  expect((await proxy.waitForEvent('exchange-ended'))[0]?.result).toBe('aborted');
+  expect(upstream.sessions[0]?.destroyed).toBe(false);
 });
 
 it('an answer that comes before the end of the upload arrives', async () => {

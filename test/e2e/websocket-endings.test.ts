@@ -1,6 +1,11 @@
 /** What becomes of the connections of a tunnel; bytes on raw sockets, because frames do not matter here. */
+import { once } from 'node:events';
 import http from 'node:http';
+import type { Socket } from 'node:net';
+import { Duplex } from 'node:stream';
 import { expect, it, vi } from 'vitest';
+import { systemClock } from '../../src/core/clock.ts';
+import { joinTunnel } from '../../src/server/tunnel.ts';
 import { leakCheck } from '../support/leak-check.ts';
 import { rawClient } from '../support/raw-client.ts';
 import type { RawClient } from '../support/raw-client.ts';
@@ -80,6 +85,39 @@ it('what the upstream sent before it closed arrives whole at a client that reads
   client.resume();
   expect((await client.readToEnd()).length).toBe(8 * MIB);
   expect(client.ending).toBe('fin');
+});
+
+it('an orderly end waits for bytes that the other side has not taken yet', async () => {
+  const untaken: (() => void)[] = [];
+  const taken: string[] = [];
+  const slow = new Duplex({
+    read: () => undefined,
+    write: (chunk, _encoding, done) => {
+      taken.push(String(chunk));
+      untaken.push(done);
+    },
+  });
+  const client = Object.assign(slow, { setNoDelay: () => slow }) as unknown as Socket;
+  const upstream = new Duplex({ read: () => undefined, allowHalfOpen: false, final: (done) => done() });
+  joinTunnel(
+    { client, upstream, early: Buffer.alloc(0) },
+    {
+      head: { status: 101, statusText: '', headers: [] },
+      extraHeaders: [],
+      idleMs: 60_000,
+      clock: systemClock,
+    },
+  );
+  upstream.push('last words');
+  upstream.push(null);
+  await once(upstream, 'close');
+  await turns(3);
+  expect(client.destroyed).toBe(false);
+  untaken.shift()?.();
+  await turns(1);
+  expect(taken.at(-1)).toBe('last words');
+  untaken.shift()?.();
+  await once(client, 'close');
 });
 
 it('an upstream that sends faster than the client reads is held back', async () => {

@@ -10,8 +10,10 @@ import { scriptedUpstream } from '../support/scripted-upstream.ts';
 import { startSidecar } from '../support/start-sidecar.ts';
 import { respond } from '../support/steps/answers.ts';
 import { staleKeepAlive } from '../support/steps/connections.ts';
+import { holdResponse } from '../support/steps/hold-response.ts';
 import { stall } from '../support/steps/silence.ts';
 import { refuseUpgrade, upgrade } from '../support/steps/upgrades.ts';
+import { turns } from '../support/turns.ts';
 
 interface WsUpstream extends AsyncDisposable {
   readonly server: WebSocketServer;
@@ -125,6 +127,21 @@ describe('a WebSocket through the sidecar', () => {
     await client.send(' and later ones');
     expect(String(await client.nextBytes())).toBe(' and later ones');
     expect(upstream.malformed).toEqual([]);
+  });
+
+  it('delivers what the client sends between its handshake and the answer', async () => {
+    const held = holdResponse(upgrade());
+    await using upstream = await scriptedUpstream([held]);
+    await using proxy = await startSidecar(routeTo(upstream.origin));
+    await using client = await rawClient(proxy.port);
+    const response = client.response();
+    await client.send(`${handshake()}early `);
+    await held.waitForHeld();
+    await client.send('bytes');
+    await turns(5);
+    held.release();
+    expect((await response).status).toBe(101);
+    await upstream.waitUntil(() => String(upstream.requests[0]?.tunnel) === 'early bytes', 'the early bytes');
   });
 
   it('delivers bytes that the upstream sends in the same packet as its answer', async () => {

@@ -227,7 +227,7 @@ describe('what every answer says', () => {
     async (id) => {
       await using on = await stage([respond()]);
       const response = await on.send({ headers: { 'x-request-id': id } });
-      expect(response.header('x-outrigger-request-id')).toMatch(/^[0-9a-f-]{36}$/);
+      expect(response.header('x-outrigger-request-id')).toMatch(/^[0-9a-f]{32}$/);
     },
   );
 

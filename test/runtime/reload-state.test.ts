@@ -1,7 +1,7 @@
 import { afterAll, describe, expect, it } from 'vitest';
 import { configSchema } from '../../src/config/schema.ts';
 import type { Exchange } from '../../src/core/exchange.ts';
-import type { Next } from '../../src/core/policy.ts';
+import type { Policy } from '../../src/core/policy.ts';
 import { seededRandom } from '../../src/core/random.ts';
 import type { CircuitBreaker } from '../../src/policies/circuit-breaker.ts';
 import type { Retry } from '../../src/policies/retry.ts';
@@ -17,6 +17,7 @@ const watch = new ConnectionWatch();
 const inventories: Inventory[] = [];
 
 afterAll(async () => {
+  watch.dispose();
   for (const inventory of inventories)
     for (const part of new Inventory(inventory).dropped())
       if (part instanceof EndpointTransport) await part.destroy();
@@ -60,13 +61,13 @@ class Generations {
     return this.policy('circuit-breaker');
   }
 
-  async failOnce(policy: { run(exchange: Exchange, next: Next<Exchange>, c: unknown): unknown }): Promise<void> {
+  async failOnce(policy: Policy<Exchange>): Promise<void> {
     const exchange = exchangeAt(this.clock);
     await policy.run(exchange, () => Promise.resolve(fail()), exchange.cancellation);
   }
 
   async trip(): Promise<void> {
-    for (let i = 0; i < 5; i++) await this.failOnce(this.breaker as never);
+    for (let i = 0; i < 5; i++) await this.failOnce(this.breaker);
   }
 }
 
@@ -91,7 +92,12 @@ describe('a reload', () => {
     generations.apply({ a: breaker({ consecutiveFailures: 50 }) });
     expect(generations.breaker).not.toBe(before);
     expect(generations.breaker.state).toBe('open');
-    expect(generations.upstreams.get('a')?.snapshots().find(({ name }) => name === 'circuit-breaker')).toMatchObject({
+    expect(
+      generations.upstreams
+        .get('a')
+        ?.snapshots()
+        .find(({ name }) => name === 'circuit-breaker'),
+    ).toMatchObject({
       state: { state: 'open' },
     });
   });
@@ -100,7 +106,7 @@ describe('a reload', () => {
     const generations = new Generations();
     const policies = (maxRetries: number): object => ({ policies: { retry: { maxRetries } } });
     generations.apply({ a: policies(1) });
-    void generations.failOnce(generations.policy<Retry>('retry') as never);
+    void generations.failOnce(generations.policy<Retry>('retry'));
     await generations.clock.advance(0);
     expect(generations.policy<Retry>('retry').budgetRemaining).toBe(2);
     generations.apply({ a: policies(2) });
@@ -124,10 +130,10 @@ describe('a reload', () => {
     };
     expect(() => generations.apply(wrong)).toThrow(CompileError);
     expect(generations.breaker).toBe(before);
-    for (let i = 0; i < 4; i++) await generations.failOnce(before as never);
+    for (let i = 0; i < 4; i++) await generations.failOnce(before);
     expect(before.state).toBe('closed');
     expect(before.snapshot()).toMatchObject({ failures: 4 });
-    await generations.failOnce(before as never);
+    await generations.failOnce(before);
     expect(Number(before.snapshot()['openForMs'])).toBeGreaterThanOrEqual(15_000);
   });
 

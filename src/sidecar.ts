@@ -26,13 +26,6 @@ import type { UpstreamState } from './telemetry/metrics/states.ts';
 import { ConnectionWatch } from './transport/connection-watch.ts';
 import { VERSION } from './version.ts';
 
-declare module './core/events.ts' {
-  interface EventMap {
-    /** A setting changed that takes effect only at the next start. */
-    'restart-needed': { readonly setting: string };
-  }
-}
-
 export interface SidecarOptions {
   readonly input: ConfigInput;
   /** Reload when a file of the configuration changes. */

@@ -1,6 +1,7 @@
 /** What no single field can know: names that must exist, addresses that must differ, ladders that must not loop. */
 import { fallbackTargets } from '../policies/fallback.ts';
 import type { FallbackOptions } from '../policies/fallback.ts';
+import { checkTls } from './check-tls.ts';
 import type { CheckProblem } from './load.ts';
 import type { Config, UpstreamConfig } from './schema.ts';
 
@@ -10,6 +11,7 @@ export function checkConfig(config: Config): CheckProblem[] {
     ...checkListeners(config),
     ...checkLadders(config),
     ...checkThresholds(config),
+    ...checkTls(config),
   ];
 }
 

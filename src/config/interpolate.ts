@@ -5,8 +5,8 @@
 import { dirname, resolve } from 'node:path';
 import type { Finding } from './finding.ts';
 import type { Path } from './path.ts';
-import { MAX_FILE_BYTES, readText } from './read.ts';
-import type { FileText } from './read.ts';
+import { MAX_FILE_BYTES, readText } from '../schema/read-file.ts';
+import type { FileText } from '../schema/read-file.ts';
 import { showReference } from './redact.ts';
 import { mayBeTemplate, parseTemplate } from './template.ts';
 import type { TemplatePart } from './template.ts';

@@ -4,7 +4,7 @@ import type { Finding } from './finding.ts';
 import { mergeTrees } from './merge.ts';
 import { applyEnv, applySets } from './overrides.ts';
 import { parseYaml } from './parse.ts';
-import { readText } from './read.ts';
+import { readText } from '../schema/read-file.ts';
 import type { SchemaView } from './schema-view.ts';
 import { SourceText } from './source-text.ts';
 import type { MapNode } from './tree.ts';

@@ -1,9 +1,10 @@
 /**
  * The way from files, environment and flags to one typed configuration: parse → layer → defaults → interpolate →
- * validate → checks. Reports every problem at once and never throws for bad input.
+ * find files → validate → checks. Reports every problem at once and never throws for bad input.
  */
 import type { z } from 'zod';
 import { applyDefaults, DEFAULTS_KEY, withDefaultsSection } from './defaults.ts';
+import { resolveFiles } from './file-references.ts';
 import type { Finding } from './finding.ts';
 import { configHash } from './hash.ts';
 import { interpolate } from './interpolate.ts';
@@ -26,7 +27,7 @@ export interface LoadedConfig<T> {
   readonly config: T;
   /** Merged and interpolated, with origins. */
   readonly tree: ConfigTree;
-  /** Everything read, `${file:…}` references included; absolute. */
+  /** Everything read, `${file:…}` references and files named by their path included; absolute. */
   readonly files: readonly string[];
   /** The first 12 hex digits of the SHA-256 of the effective configuration. */
   readonly hash: string;
@@ -62,14 +63,14 @@ export function loadConfig<S extends z.ZodType>(
     return { ok: false, problems, files: layered.files };
   }
   const effective = makeEffective(layered.root, input, view, schema);
-  const { root } = effective;
-  const files = [...new Set([...layered.files, ...effective.files])];
+  const { root, files: named } = resolveFiles(effective.root, view);
+  const files = [...new Set([...layered.files, ...effective.files, ...named])];
   const validated = validate(schema, root, view);
   const checked = validated.ok
     ? guarded(root, () => runChecks(checks(validated.config), root))
     : validated.findings;
   const findings = [...layered.findings, ...effective.findings, ...checked];
-  const problems = toProblems(findings, reportContext(layered, view, effective));
+  const problems = toProblems(findings, reportContext(layered, view, { ...effective, root }));
   if (!validated.ok || problems.some(({ severity }) => severity === 'error'))
     return { ok: false, problems, files };
   const { config } = validated;

@@ -11,6 +11,11 @@ export function isMarkedSecret(schema: AnySchema): boolean {
   return z.globalRegistry.get(schema)?.['secret'] === true;
 }
 
+/** The path of a file, see `fileContents`. */
+export function isMarkedFile(schema: AnySchema): boolean {
+  return z.globalRegistry.get(schema)?.['file'] === true;
+}
+
 /** What a wrapper wraps, as the input meets it; undefined for a schema that is no wrapper. */
 export function innerSchemas(schema: AnySchema): readonly AnySchema[] | undefined {
   const def = schema._zod.def;

@@ -9,6 +9,7 @@ import {
   freeChild,
   hasOwnChild,
   innerSchemas,
+  isMarkedFile,
   isMarkedSecret,
   namedKeys,
   schemaHoldsSecret,
@@ -23,6 +24,7 @@ export const NO_OWN_WORDS = '\u0000';
 interface Alternative {
   readonly schema: AnySchema;
   readonly secret: boolean;
+  readonly file: boolean;
 }
 
 const VIEWS = new WeakMap<z.ZodType, SchemaView>();
@@ -54,7 +56,10 @@ export class SchemaView {
   }
 
   static #make(schema: z.ZodType): SchemaView {
-    return new SchemaView([{ schema: schema as unknown as AnySchema, secret: false }], new Map());
+    return new SchemaView(
+      [{ schema: schema as unknown as AnySchema, secret: false, file: false }],
+      new Map(),
+    );
   }
 
   /** This view with one more named child, for a section that the schema itself does not have. */
@@ -101,6 +106,11 @@ export class SchemaView {
     return this.#alternatives.some(({ secret }) => secret);
   }
 
+  /** The path of a file that is read with the configuration. */
+  get file(): boolean {
+    return this.#alternatives.some(({ file }) => file);
+  }
+
   /** Secret here or somewhere below: a value of the wrong shape may be a misplaced secret. */
   get holdsSecret(): boolean {
     return (this.#holdsSecret ??=
@@ -139,7 +149,7 @@ export class SchemaView {
     const sources: Alternative[] = [];
     for (const { schema, secret } of this.#alternatives) {
       const child = childSchema(schema, segment);
-      if (child) sources.push({ schema: child, secret });
+      if (child) sources.push({ schema: child, secret, file: false });
     }
     return new SchemaView(sources, new Map());
   }
@@ -156,13 +166,16 @@ function seeThrough(sources: readonly Alternative[]): {
 } {
   const alternatives: Alternative[] = [];
   let nullable = false;
-  const visit = (schema: AnySchema, inherited: boolean): void => {
-    const secret = inherited || isMarkedSecret(schema);
+  const visit = (schema: AnySchema, inherited: Omit<Alternative, 'schema'>): void => {
+    const marks = {
+      secret: inherited.secret || isMarkedSecret(schema),
+      file: inherited.file || isMarkedFile(schema),
+    };
     const inner = innerSchemas(schema);
     if (schema._zod.def.type === 'nullable') nullable = true;
-    if (inner) for (const next of inner) visit(next, secret);
-    else alternatives.push({ schema, secret });
+    if (inner) for (const next of inner) visit(next, marks);
+    else alternatives.push({ schema, ...marks });
   };
-  for (const { schema, secret } of sources) visit(schema, secret);
+  for (const { schema, ...marks } of sources) visit(schema, marks);
   return { alternatives, nullable };
 }

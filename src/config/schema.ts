@@ -7,6 +7,7 @@ import { classifyRuleSchema } from '../endpoints/classify.ts';
 import { ATTEMPT_POLICIES, EXCHANGE_POLICIES } from '../pipeline.ts';
 import { playgroundSchema } from '../playground/schema.ts';
 import { credentialsSchema } from '../policies/credentials.ts';
+import { fileContents } from '../schema/file-contents.ts';
 import {
   headerName,
   listenAddress,
@@ -50,9 +51,9 @@ const endpoint = z.strictObject({
 
 const tlsToUpstream = z
   .strictObject({
-    caFile: z.string().optional().describe('PEM file with the roots to trust instead of the system’s.'),
-    certFile: z.string().optional().describe('PEM file with the client certificate.'),
-    keyFile: z.string().optional().describe('PEM file with its private key.'),
+    caFile: fileContents.optional().describe('PEM file with the roots to trust instead of the system’s.'),
+    certFile: fileContents.optional().describe('PEM file with the client certificate.'),
+    keyFile: fileContents.optional().describe('PEM file with its private key.'),
     serverName: z
       .string()
       .optional()
@@ -162,8 +163,8 @@ const server = z
       .describe('Time for exchanges under way to finish when the sidecar is told to stop.'),
     tls: z
       .strictObject({
-        certFile: z.string().describe('PEM file with the certificate chain.'),
-        keyFile: z.string().describe('PEM file with the private key.'),
+        certFile: fileContents.describe('PEM file with the certificate chain.'),
+        keyFile: fileContents.describe('PEM file with the private key.'),
       })
       .optional()
       .describe('TLS for the data plane’s listeners.'),

@@ -7,7 +7,7 @@ import { watch } from 'node:fs';
 import type { FSWatcher } from 'node:fs';
 import { basename, resolve } from 'node:path';
 import type { Clock, TimerHandle } from '../core/clock.ts';
-import { readText } from './read.ts';
+import { readText } from '../schema/read-file.ts';
 import { watchTargets } from './watch-targets.ts';
 
 export interface WatchOptions {

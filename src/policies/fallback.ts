@@ -2,7 +2,6 @@
  * A ladder of other answers for when the upstream has none: another upstream, then a static one. It stands outside
  * everything, so that it can answer for any ending below, refusals and exhausted time included.
  */
-import { readFileSync } from 'node:fs';
 import { z } from 'zod';
 import { rewriteBody, rewriteRequest, withoutCredentialParameters } from '../algorithms/rewrite-request.ts';
 import type { RequestRewrite } from '../algorithms/rewrite-request.ts';
@@ -18,6 +17,7 @@ import type { Next, Policy, PolicyDeps, PolicyModule, Snapshot } from '../core/p
 import { REASONS } from '../core/reasons.ts';
 import type { Reason } from '../core/reasons.ts';
 import { verdictOf } from '../core/verdict.ts';
+import { fileContents } from '../schema/file-contents.ts';
 import { headerName, headerValue, positiveDuration, secret } from '../schema/scalars.ts';
 import { statusMatcher, statusRange } from '../schema/status.ts';
 
@@ -92,7 +92,7 @@ const staticStep = z.strictObject({
       headers: z.record(headerName, headerValue).default({}).describe('Its header fields.'),
       body: z.string().optional().describe('Its body as text.'),
       json: z.json().optional().describe('Its body as a JSON value.'),
-      file: z.string().optional().describe('A file with its body, read when the configuration is loaded.'),
+      file: fileContents.optional().describe('A file with its body, read with the configuration.'),
     })
     .refine(
       (answer) => [answer.body, answer.json, answer.file].filter((part) => part !== undefined).length <= 1,
@@ -319,7 +319,7 @@ const typeOf = ({ json }: z.output<typeof staticStep>['static']): string =>
   json === undefined ? 'text/plain; charset=utf-8' : 'application/json';
 
 function bytesOf({ body, json, file }: z.output<typeof staticStep>['static']): Buffer {
-  if (file !== undefined) return readFileSync(file);
+  if (file !== undefined) return file.bytes;
   return Buffer.from(json === undefined ? (body ?? '') : JSON.stringify(json), 'utf8');
 }
 

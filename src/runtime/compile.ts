@@ -1,5 +1,4 @@
 /** From configuration to live objects: the one code path for start and reload. */
-import { readFileSync } from 'node:fs';
 import { RoundRobin } from '../balancing/round-robin.ts';
 import type { Config, UpstreamConfig } from '../config/schema.ts';
 import type { Clock } from '../core/clock.ts';
@@ -165,22 +164,11 @@ class UpstreamCompiler {
   #tls(): TlsOptions {
     const { caFile, certFile, keyFile, serverName } = this.#config.tls;
     return {
-      ...(caFile !== undefined && { ca: this.#read('caFile', caFile) }),
-      ...(certFile !== undefined && { cert: this.#read('certFile', certFile) }),
-      ...(keyFile !== undefined && { key: this.#read('keyFile', keyFile) }),
+      ...(caFile && { ca: caFile.bytes.toString() }),
+      ...(certFile && { cert: certFile.bytes.toString() }),
+      ...(keyFile && { key: keyFile.bytes.toString() }),
       ...(serverName !== undefined && { serverName }),
     };
-  }
-
-  #read(key: string, path: string): string {
-    try {
-      return readFileSync(path, 'utf8');
-    } catch (error) {
-      throw new CompileError(
-        ['upstreams', this.#name, 'tls', key],
-        `expected a readable file, got ${(error as Error).message}`,
-      );
-    }
   }
 }
 

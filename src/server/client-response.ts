@@ -8,6 +8,7 @@ import type { Socket } from 'node:net';
 import type { HeaderList } from '../core/header-list.ts';
 import { hasHeader, withoutHeaders } from '../core/header-list.ts';
 import type { BodySink, Completion, ResponseBody, ResponseHead } from '../core/outcome.ts';
+import { reset } from './tcp-below.ts';
 
 const EMPTY = Buffer.alloc(0);
 
@@ -109,12 +110,12 @@ function breakOff(res: ServerResponse, closeEndsBody: boolean): void {
 }
 
 function breakConnection(socket: Socket, closeEndsBody: boolean): void {
-  if (!closeEndsBody) {
-    socket.setTimeout(LAST_BYTES_MS, () => socket.destroy());
-    socket.destroySoon();
-    // TLS has its own mark for an end that was meant (close_notify), and destroy() leaves it out.
-  } else if ('encrypted' in socket) socket.destroy();
-  else socket.resetAndDestroy();
+  if (closeEndsBody) {
+    reset(socket);
+    return;
+  }
+  socket.setTimeout(LAST_BYTES_MS, () => socket.destroy());
+  socket.destroySoon();
 }
 
 /** The head's fields without what cannot be said on this connection: Node throws on a Trailer field that has no chunks. */

@@ -1,5 +1,4 @@
 /** All listeners of the data plane, kept in line with the configuration. */
-import { readFileSync } from 'node:fs';
 import type { Config } from '../config/schema.ts';
 import { Cancellation } from '../core/cancellation.ts';
 import { sleep } from '../core/clock.ts';
@@ -21,6 +20,8 @@ declare module '../core/events.ts' {
     'drain-started': { readonly active: number; readonly timeoutMs: number };
     /** `brokenOff`: exchanges that did not finish in time. */
     'drain-ended': { readonly brokenOff: number };
+    /** A setting changed that takes effect only at the next start. */
+    'restart-needed': { readonly setting: string };
   }
 }
 
@@ -145,7 +146,6 @@ export class DataPlane {
       clock: this.#deps.clock,
       emit: this.#deps.emit,
       pseudonym: () => this.#settings.pseudonym,
-      upgrades: (at) => this.#upgrades(at),
     });
     try {
       return { listener, address, host: options.host, port: await listener.listen() };
@@ -157,22 +157,18 @@ export class DataPlane {
 
   #commit(wanted: ReadonlyMap<string, Wanted>, opened: ReadonlyMap<string, Open>): void {
     const before = this.#open;
+    const late = new Set<string>();
     this.#open = new Map();
     for (const [name, { options }] of wanted) {
       const open = opened.get(name) ?? before.get(name);
       if (!open) continue;
       this.#open.set(name, open);
-      if (!opened.has(name)) open.listener.update(options);
+      if (!opened.has(name)) for (const setting of open.listener.update(options)) late.add(setting);
     }
+    for (const setting of late) this.#deps.emit('restart-needed', { setting: `server.${setting}` });
     // Connections to a listener that is gone are served to their end.
     for (const [name, { listener }] of before)
       if (this.#open.get(name)?.listener !== listener) listener.stopAccepting();
-  }
-
-  #upgrades({ dedicatedTo }: Entrance): readonly string[] {
-    const { upstreams } = this.#deps.supervisor.runtime;
-    const candidates = dedicatedTo === undefined ? [...upstreams.values()] : [upstreams.get(dedicatedTo)];
-    return candidates.flatMap((upstream) => upstream?.settings.upgrades ?? []);
   }
 }
 
@@ -202,10 +198,7 @@ function wantedAt({ server }: Config, address: string, dedicatedTo: string | und
     headersTimeoutMs: server.headersTimeout,
     keepAliveMs: server.keepAlive,
     maxConnections: server.maxConnections,
-    tls: server.tls && {
-      cert: readFileSync(server.tls.certFile, 'utf8'),
-      key: readFileSync(server.tls.keyFile, 'utf8'),
-    },
+    tls: server.tls && { cert: server.tls.certFile.bytes, key: server.tls.keyFile.bytes },
   };
   return { entrance: { dedicatedTo }, options, address };
 }

@@ -21,7 +21,7 @@ import { localAnswer } from './local-answer.ts';
 import { ClientBody } from './request-body.ts';
 import type { BodyProblem, ReplayMemory } from './request-body.ts';
 import type { UploadWatch } from './upload-watch.ts';
-import { readRequest } from './request-facts.ts';
+import { originForm, readRequest } from './request-facts.ts';
 import type { RequestFacts } from './request-facts.ts';
 import { trailOf } from './trail.ts';
 
@@ -100,6 +100,11 @@ export class ExchangeHandler {
     for (const cancellation of [...this.#active]) cancellation.cancel('shutdown');
   }
 
+  /** Protocols that the upstream which the request is for may switch to, in lower case. */
+  upgradesFor({ url = '' }: IncomingMessage, entrance: Entrance): readonly string[] {
+    return this.#match(originForm(url) ?? '', entrance)?.upstream.settings.upgrades ?? [];
+  }
+
   /**
    * Never rejects. `upgrade` is the protocol that the client wants to switch to.
    * @returns the two ends to join when the upstream switched protocols; else everything is answered already
@@ -116,7 +121,7 @@ export class ExchangeHandler {
     }
     const facts = readRequest(req, this.#deps.settings().agentHeader);
     if ('problem' in facts) return this.#refuse(req, res, 'bad_request', facts.problem);
-    const match = this.#match(facts, entrance);
+    const match = this.#match(facts.target, entrance);
     if (!match) return this.#refuse(req, res, 'no_route', 'no route matches this path');
     if (hasBeenHere(facts, this.#deps.settings().pseudonym))
       return this.#refuse(req, res, 'loop_detected', 'the Via field names this sidecar');
@@ -256,11 +261,11 @@ export class ExchangeHandler {
     return Promise.resolve(undefined);
   }
 
-  #match(facts: RequestFacts, entrance: Entrance): RouteMatch | undefined {
+  #match(target: string, entrance: Entrance): RouteMatch | undefined {
     const runtime = this.#deps.runtime();
     return entrance.dedicatedTo === undefined
-      ? runtime.match(facts.target)
-      : runtime.matchDedicated(entrance.dedicatedTo, facts.target);
+      ? runtime.match(target)
+      : runtime.matchDedicated(entrance.dedicatedTo, target);
   }
 }
 

@@ -12,6 +12,7 @@ import { Connections } from './connections.ts';
 import type { Entrance, ExchangeHandler } from './exchange-handler.ts';
 import { handshakeOn, readAsPlain } from './handshake.ts';
 import { refuseOnSocket } from './raw-refusal.ts';
+import { rememberBelow } from './tcp-below.ts';
 import { joinTunnel } from './tunnel.ts';
 
 export interface ListenerOptions {
@@ -22,7 +23,7 @@ export interface ListenerOptions {
   readonly headersTimeoutMs: number;
   readonly keepAliveMs: number;
   readonly maxConnections: number | undefined;
-  readonly tls: { readonly cert: string; readonly key: string; readonly ca?: string } | undefined;
+  readonly tls: { readonly cert: Buffer; readonly key: Buffer } | undefined;
 }
 
 export interface ListenerDeps {
@@ -30,8 +31,6 @@ export interface ListenerDeps {
   readonly clock: Clock;
   readonly emit: Emit;
   readonly pseudonym: () => string;
-  /** Protocols that the entrance's upstreams may switch to. */
-  readonly upgrades: (entrance: Entrance) => readonly string[];
 }
 
 /** Connections that may wait to be accepted; Node's own 511 is few for a burst of agents. */
@@ -39,7 +38,7 @@ const BACKLOG = 4_096;
 
 export class Listener {
   readonly entrance: Entrance;
-  readonly #options: ListenerOptions;
+  #options: ListenerOptions;
   readonly #deps: ListenerDeps;
   readonly #server: Server;
   readonly #tunnels = new Set<() => void>();
@@ -72,14 +71,24 @@ export class Listener {
     return this.#tunnels.size;
   }
 
-  /** Takes over limits and certificates without closing; the header size takes effect at the next start. */
-  update({ headersTimeoutMs, keepAliveMs, maxConnections, tls }: ListenerOptions): void {
+  /**
+   * Takes over limits and certificates without closing.
+   * @returns names of changed settings that wait for the next start, for a server cannot change them
+   */
+  update(options: ListenerOptions): readonly string[] {
+    const { headersTimeoutMs, keepAliveMs, maxConnections, tls, maxHeaderBytes } = options;
     const server = this.#server;
     server.headersTimeout = headersTimeoutMs;
     server.keepAliveTimeout = keepAliveMs;
     // Zero would mean none at all; Node has no number for no limit.
     server.maxConnections = maxConnections ?? Number.MAX_SAFE_INTEGER;
-    if (tls && server instanceof https.Server) server.setSecureContext(tls);
+    if (tls && server instanceof https.Server && !sameCertificate(tls, this.#options.tls))
+      server.setSecureContext(tls);
+    const late = [];
+    if ((tls !== undefined) !== server instanceof https.Server) late.push('tls');
+    if (maxHeaderBytes !== this.#options.maxHeaderBytes) late.push('maxHeaderSize');
+    this.#options = { ...options, maxHeaderBytes: this.#options.maxHeaderBytes };
+    return late;
   }
 
   /** Stops accepting; requests on open connections are still answered, and asked to close. */
@@ -125,6 +134,7 @@ export class Listener {
     server.maxHeadersCount = 0;
     server.on('request', (req, res) => this.#handle(req, res));
     server.on('clientError', (error: NodeJS.ErrnoException, socket: Socket) => this.#refuse(socket, error));
+    if (server instanceof https.Server) rememberBelow(server);
     server.on('connection', (socket: Socket) => this.#connections.add(socket));
     server.on('secureConnection', (socket: Socket) => this.#connections.add(socket));
     // Before Node asks for an answer: it would wait for the end of the very handshake that failed.
@@ -159,7 +169,7 @@ export class Listener {
     const { 'transfer-encoding': coding, 'content-length': length = '0' } = req.headers;
     if (coding !== undefined || length !== '0') return false;
     const wanted = req.headers.upgrade?.trim().toLowerCase();
-    return wanted !== undefined && this.#deps.upgrades(this.entrance).includes(wanted);
+    return wanted !== undefined && this.#deps.handler.upgradesFor(req, this.entrance).includes(wanted);
   }
 
   async #upgrade(req: IncomingMessage, socket: Socket, early: Buffer): Promise<void> {
@@ -184,3 +194,6 @@ export class Listener {
     start.outcome.body.onEnd(() => this.#tunnels.delete(close));
   }
 }
+
+const sameCertificate = (a: { cert: Buffer; key: Buffer }, b: ListenerOptions['tls']): boolean =>
+  b !== undefined && a.cert.equals(b.cert) && a.key.equals(b.key);

@@ -134,7 +134,7 @@ function factsOf(req: IncomingMessage, picked: Picked, target: string): RequestF
 }
 
 /** Absolute-form is what clients send that believe us a forward proxy (RFC 9112 §3.2.2); only its path counts. */
-function originForm(url: string): string | undefined {
+export function originForm(url: string): string | undefined {
   if (url.startsWith('/')) return url;
   const absolute = /^https?:\/\/[^/?#]*/i.exec(url);
   if (!absolute) return undefined;

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { banner } from '../../src/cli/banner.ts';
 import { configSchema } from '../../src/config/schema.ts';
+import { tlsFile } from '../support/tls/identities.ts';
 import { configFile, minimalConfig, outrigger, runSidecar } from './fixture.ts';
 
 const URL_OF_NOTHING = 'http://127.0.0.1:9';
@@ -52,7 +53,7 @@ describe('the banner', () => {
   });
 
   it('speaks of https where the data plane does', () => {
-    const server = { tls: { certFile: 'a', keyFile: 'b' } };
+    const server = { tls: { certFile: tlsFile('server.cert.pem'), keyFile: tlsFile('server.key.pem') } };
     expect(bannerOf({ server })).toContain('data plane   https://127.0.0.1:8080\n  admin plane  http://');
   });
 });

@@ -99,7 +99,9 @@ describe('outrigger validate', () => {
     );
     const { code, stdout } = await inProcess(['validate', '-c', file]);
     expect(code).toBe(1);
-    expect(stdout).toContain('upstreams.a.tls.caFile: expected a readable file');
+    expect(stdout).toContain(
+      'upstreams.a.tls.caFile: expected a file that can be read (there is no such file)',
+    );
   });
 
   it('says that a file is missing', async () => {

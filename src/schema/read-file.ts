@@ -1,4 +1,4 @@
-/** Bounded reading of configuration files and of the files they refer to. */
+/** Bounded reading of configuration files and of the files that they name. */
 import { closeSync, constants, fstatSync, openSync, readSync } from 'node:fs';
 
 /** Default bound for one file: 1 MiB. */
@@ -6,6 +6,9 @@ export const MAX_FILE_BYTES = 1_048_576;
 
 export type FileText =
   { readonly ok: true; readonly text: string } | { readonly ok: false; readonly reason: string };
+
+export type FileBytes =
+  { readonly ok: true; readonly bytes: Buffer } | { readonly ok: false; readonly reason: string };
 
 export interface ReadOptions {
   /** Larger files are refused. Default 1 MiB. */
@@ -15,10 +18,24 @@ export interface ReadOptions {
 }
 
 /** Reads UTF-8 text. Never throws: the reason is for people and holds no content. */
-export function readText(
+export function readText(path: string, options: ReadOptions = {}): FileText {
+  const file = readBytes(path, options);
+  if (!file.ok) return file;
+  try {
+    return {
+      ok: true,
+      text: new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(file.bytes),
+    };
+  } catch (error) {
+    return { ok: false, reason: reasonOf(error) };
+  }
+}
+
+/** Reads a file as it is. Never throws: the reason is for people and holds no content. */
+export function readBytes(
   path: string,
   { maxBytes = MAX_FILE_BYTES, regularOnly = false }: ReadOptions = {},
-): FileText {
+): FileBytes {
   let file: number | undefined;
   try {
     // Without O_NONBLOCK opening a pipe that nobody writes to would never return.
@@ -27,8 +44,7 @@ export function readText(
     if (stat.isDirectory()) return { ok: false, reason: 'it is a directory' };
     if (regularOnly && !stat.isFile()) return { ok: false, reason: 'it is no regular file' };
     const bytes = readBounded(file, maxBytes);
-    if (!bytes) return { ok: false, reason: `it is larger than ${maxBytes} bytes` };
-    return { ok: true, text: new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes) };
+    return bytes ? { ok: true, bytes } : { ok: false, reason: `it is larger than ${maxBytes} bytes` };
   } catch (error) {
     return { ok: false, reason: reasonOf(error) };
   } finally {

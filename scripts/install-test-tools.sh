@@ -15,8 +15,11 @@ if [ "$(id -u)" -ne 0 ]; then
   exit 1
 fi
 export DEBIAN_FRONTEND=noninteractive
-# The servers are only tools here: none may start by itself.
-printf '#!/bin/sh\nexit 101\n' >/usr/sbin/policy-rc.d.outrigger && chmod +x /usr/sbin/policy-rc.d.outrigger
-trap 'rm -f /usr/sbin/policy-rc.d.outrigger' EXIT
+# The servers are only tools here: none may start by itself (Debian policy, invoke-rc.d asks this script).
+if [ ! -e /usr/sbin/policy-rc.d ]; then
+  trap 'rm -f /usr/sbin/policy-rc.d' EXIT
+  printf '#!/bin/sh\nexit 101\n' >/usr/sbin/policy-rc.d
+  chmod +x /usr/sbin/policy-rc.d
+fi
 apt-get update -qq
-RUNLEVEL=1 apt-get install -y -qq --no-install-recommends "${packages[@]}"
+apt-get install -y -qq --no-install-recommends "${packages[@]}"

@@ -265,13 +265,18 @@ describe('a handshake', () => {
     },
   );
 
-  it('without a route is answered with 404, and the connection is closed', async () => {
-    await using proxy = await startSidecar(routeTo('http://127.0.0.1:1'));
+  it('without a route is answered with 404, and the connection stays of use', async () => {
+    await using upstream = await scriptedUpstream([upgrade()]);
+    await using proxy = await startSidecar(routeTo(upstream.origin));
     await using client = await rawClient(proxy.port);
-    const response = client.response();
-    await client.send(handshake().replace('/live/', '/elsewhere/'));
-    expect((await response).status).toBe(404);
-    expect(await client.waitForEnd()).toBe('fin');
+    for (const [path, status] of [
+      ['/elsewhere/', 404],
+      ['/live/', 101],
+    ] as const) {
+      const response = client.response();
+      await client.send(handshake().replace('/live/', path));
+      expect((await response).status).toBe(status);
+    }
   });
 });
 

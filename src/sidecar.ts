@@ -99,6 +99,7 @@ export class Sidecar {
 
   /** Reads the configuration again; see {@link Supervisor.reload}. */
   async reload(cause: string): Promise<ReloadResult> {
+    if (this.#stopping) return this.supervisor.refuse('the sidecar is stopping', cause);
     const result = await this.supervisor.reload(cause);
     this.#files?.update(this.supervisor.files);
     if (!result.applied || !result.changed) return result;

@@ -33,6 +33,8 @@ export interface Permit {
   readonly epoch: number;
   readonly probe: boolean;
   readonly issuedAt: number;
+  /** The call has brought a response head, whatever it said. */
+  answered: boolean;
   /** The probe has brought a good response head; its body is still on its way. */
   promising: boolean;
   settled: boolean;
@@ -57,6 +59,9 @@ export class Circuit {
   #backoff: IBackoff<undefined> | undefined;
   #probes = new Set<Permit>();
   #probeSuccesses = 0;
+  /** Answers to probes that neither prove health nor disprove it, such as 404. */
+  #inconclusive = 0;
+  #halfOpenSince = Number.POSITIVE_INFINITY;
 
   constructor(options: CircuitOptions) {
     this.#options = options;
@@ -72,8 +77,9 @@ export class Circuit {
     if (this.#state === 'half-open' && this.#probeSuccesses >= options.probes) this.#reset();
   }
 
+  /** Quiet time ages out here, too: what was degraded need not be any more, although no call has said so. */
   get state(): CircuitStateName {
-    return this.#state;
+    return this.#state === 'degraded' && !this.#options.isDegraded() ? 'closed' : this.#state;
   }
 
   get override(): CircuitOverride {
@@ -101,6 +107,10 @@ export class Circuit {
     this.#giveUpOldProbes(now);
     // Giving up may have decided the round.
     if (this.#stateNow() !== 'half-open') return this.admit();
+    if (this.#isDrawnOut(now)) {
+      this.#reset();
+      return this.#permit(now, false);
+    }
     if (this.#probes.size + this.#probeSuccesses >= this.#options.probes)
       return { retryAfterMs: PROBE_UNDER_WAY_MS };
     const permit = this.#permit(now, true);
@@ -114,7 +124,7 @@ export class Circuit {
     permit.settled = true;
     this.#probes.delete(permit);
     if (permit.epoch !== this.#epoch) return;
-    if (permit.probe) this.#settleProbe(result === 'success' && slow ? 'failure' : result);
+    if (permit.probe) this.#settleProbe(result === 'success' && slow ? 'failure' : result, permit.answered);
     else this.#settleCall(result, slow);
   }
 
@@ -147,12 +157,21 @@ export class Circuit {
     this.#options.onChange(from, to);
   }
 
-  #settleProbe(result: 'success' | 'failure' | 'neutral'): void {
+  #settleProbe(result: 'success' | 'failure' | 'neutral', answered: boolean): void {
+    if (result === 'neutral' && answered) this.#inconclusive += 1;
     if (result === 'failure') this.#open();
     else if (result === 'success') {
       this.#probeSuccesses += 1;
       if (this.#probeSuccesses >= this.#options.probes) this.#reset();
     }
+  }
+
+  /**
+   * Somebody answers, nothing fails, and yet no answer proves health (every probe asks for what is not there): that must
+   * not hold everyone else up for ever.
+   */
+  #isDrawnOut(now: number): boolean {
+    return this.#inconclusive > 0 && now - this.#halfOpenSince >= this.#options.probeTimeoutMs;
   }
 
   /** A long answer that began well is a success; one that never began gives its place to another. */
@@ -185,6 +204,8 @@ export class Circuit {
     this.#epoch += 1;
     this.#probes.clear();
     this.#probeSuccesses = 0;
+    this.#inconclusive = 0;
+    this.#halfOpenSince = this.#options.now();
     if (from !== to) this.#options.onChange(from, to);
   }
 
@@ -193,7 +214,7 @@ export class Circuit {
   }
 
   #permit(now: number, probe: boolean): Permit {
-    return { epoch: this.#epoch, probe, issuedAt: now, promising: false, settled: false };
+    return { epoch: this.#epoch, probe, issuedAt: now, answered: false, promising: false, settled: false };
   }
 }
 

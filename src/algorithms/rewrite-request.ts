@@ -39,32 +39,50 @@ export function rewriteHeaders(headers: HeaderList, rewrite: RequestRewrite): He
   return result;
 }
 
-/** @returns undefined when the body cannot be rewritten: a stream, or not a JSON object */
-export function rewriteBody(body: RequestBody, fields: RequestRewrite['body']): RequestBody | undefined {
+/** @returns undefined when the body cannot be rewritten: it cannot be kept, or is no JSON object. No body needs no rewriting. */
+export async function rewriteBody(
+  body: RequestBody,
+  fields: RequestRewrite['body'],
+): Promise<RequestBody | undefined> {
   if (Object.keys(fields).length === 0) return body;
-  const bytes = body.open();
-  if (!(bytes instanceof Uint8Array)) {
-    bytes?.destroy();
-    return undefined;
-  }
-  const parsed = parseObject(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('utf8'));
+  const bytes = await body.whole();
+  if (bytes === null) return body;
+  const parsed = bytes && parseObject(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength));
   if (!parsed) return undefined;
   for (const [name, value] of Object.entries(fields)) {
     if (value === null) parsed.delete(name);
     else parsed.set(name, value);
   }
-  const rewritten = Buffer.from(JSON.stringify(Object.fromEntries(parsed)), 'utf8');
-  return { replayable: true, length: rewritten.length, waitingForClient: false, open: () => rewritten };
+  return bodyOf(Buffer.from(JSON.stringify(Object.fromEntries(parsed)), 'utf8'));
 }
 
-function parseObject(text: string): Map<string, unknown> | undefined {
+const bodyOf = (bytes: Buffer): RequestBody => ({
+  replayable: true,
+  length: bytes.length,
+  waitingForClient: false,
+  open: () => bytes,
+  whole: () => Promise.resolve(bytes),
+});
+
+/** ECMAScript's way to keep a number as it is written; the types do not have it yet. */
+const { rawJSON } = JSON as unknown as { rawJSON: (text: string) => unknown };
+
+/** Fields that nobody asked to change keep their very digits: `1.0`, and integers beyond 2^53. */
+function parseObject(bytes: Buffer): Map<string, unknown> | undefined {
   try {
-    const value: unknown = JSON.parse(text);
+    const value: unknown = JSON.parse(bytes.toString('utf8'), keepDigits);
     if (value === null || typeof value !== 'object' || Array.isArray(value)) return undefined;
     return new Map(Object.entries(value));
   } catch {
     return undefined;
   }
+}
+
+function keepDigits(this: unknown, _key: string, value: unknown, context?: { source?: string }): unknown {
+  const source = context?.source;
+  return typeof value === 'number' && source !== undefined && String(value) !== source
+    ? rawJSON(source)
+    : value;
 }
 
 export function rewriteRequest(request: RequestHead, rewrite: RequestRewrite): RequestHead {

@@ -1,6 +1,10 @@
 /** Chooses among candidates that are equally allowed. One file per algorithm in `balancing/`. */
 export interface Balancer {
   readonly name: string;
-  /** @returns an index from 0 to `candidates` − 1; `candidates` ≥ 1 */
-  pick(candidates: number): number;
+  /**
+   * @param candidates how many there are; at least 1
+   * @param tried indexes that this exchange has tried already, in order; they are avoided while there are others
+   * @returns an index from 0 to `candidates` − 1
+   */
+  pick(candidates: number, tried: readonly number[]): number;
 }

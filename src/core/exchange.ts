@@ -23,12 +23,17 @@ export interface RequestHead {
 export interface RequestBody {
   /** True while a further attempt can send the very same bytes. */
   readonly replayable: boolean;
-  /** Declared length in bytes; undefined when the client did not say. */
+  /** Length in bytes; undefined when the client did not say and its body has not come to its end. */
   readonly length: number | undefined;
   /** True while an attempt's upload stands still because the client sends nothing. */
   readonly waitingForClient: boolean;
   /** The bytes for one attempt: all of them, none, or a stream. A stream is destroyed with an error when the client leaves. */
   open(): Uint8Array | null | Readable;
+  /**
+   * All bytes, once they are here, or null where there is no body; undefined when they cannot be kept. Reads on without
+   * waiting for an upstream, within the bounds for replay. Never rejects.
+   */
+  whole(): Promise<Uint8Array | null | undefined>;
 }
 
 /** The service an exchange is for. */
@@ -37,6 +42,16 @@ export interface UpstreamIdentity {
   readonly dialect: Dialect;
   /** The operator's word that sending a request twice does no harm here. */
   readonly idempotent: boolean;
+  /** Lower-case names of the fields in which clients send credentials meant for this upstream. */
+  readonly credentialHeaders: ReadonlySet<string>;
+}
+
+/** Where a request came from. */
+export interface ClientAddress {
+  /** IP address, or `unknown` once the connection is gone. */
+  readonly address: string;
+  /** It came by TLS. */
+  readonly secure: boolean;
 }
 
 export interface ExchangeInit {
@@ -53,6 +68,7 @@ export interface ExchangeInit {
   readonly callerTimeoutMs: number | undefined;
   /** How often the client's SDK says it has retried this call already. */
   readonly clientRetries: number;
+  readonly client: () => ClientAddress;
   readonly onInformational: ((status: number, headers: HeaderList) => void) | undefined;
 }
 
@@ -72,6 +88,7 @@ export class Exchange {
   readonly cancellation: Cancellation;
   readonly callerTimeoutMs: number | undefined;
   readonly clientRetries: number;
+  readonly client: ExchangeInit['client'];
   readonly onInformational: ExchangeInit['onInformational'];
   /** In order; shared by the exchanges of a fallback ladder, so that the trail is one. */
   readonly attempts: Attempt[];
@@ -94,6 +111,7 @@ export class Exchange {
     this.cancellation = init.cancellation;
     this.callerTimeoutMs = init.callerTimeoutMs;
     this.clientRetries = init.clientRetries;
+    this.client = init.client;
     this.onInformational = init.onInformational;
     this.attempts = parent ? parent.attempts : [];
     this.visited = parent ? parent.visited : [];
@@ -107,7 +125,7 @@ export class Exchange {
 
   #init(): ExchangeInit {
     const { id, traceId, agentId, route, upstream, request, body, startedAt } = this;
-    const { cancellation, callerTimeoutMs, clientRetries, onInformational } = this;
+    const { cancellation, callerTimeoutMs, clientRetries, client, onInformational } = this;
     return {
       id,
       traceId,
@@ -120,6 +138,7 @@ export class Exchange {
       cancellation,
       callerTimeoutMs,
       clientRetries,
+      client,
       onInformational,
     };
   }

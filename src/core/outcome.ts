@@ -61,6 +61,8 @@ export interface ResponseOutcome {
   readonly head: ResponseHead;
   readonly body: ResponseBody;
   readonly verdict: Verdict;
+  /** Number of the attempt that brought it; undefined for answers of our own. */
+  readonly attempt?: number;
   /** Set when the upstream switched protocols (101): the connection, whose end is the body's completion. */
   readonly tunnel?: Duplex;
 }
@@ -74,6 +76,8 @@ export interface FailureOutcome {
   /** It failed on a kept-alive connection that the upstream closed at the same moment. */
   readonly staleConnection: boolean;
   readonly verdict: Verdict;
+  /** Number of the attempt that failed; undefined when none was under way. */
+  readonly attempt?: number;
   /** For people: what the network said. Holds no secrets. */
   readonly detail: string;
 }

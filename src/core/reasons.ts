@@ -66,6 +66,7 @@ export const REASONS = {
   // The request itself.
   no_route: reason(404, 'destination_not_found', 'No upstream has a route for this path.'),
   bad_request: reason(400, 'http_request_error', 'The request is malformed or ambiguous.'),
+  expectation_failed: reason(417, 'http_request_denied', 'Nothing but 100-continue can be expected here.'),
   method_not_supported: reason(405, 'http_request_denied', 'This method is not supported here.'),
   request_too_large: reason(413, 'http_request_error', 'The request body is too large.'),
   request_timeout: reason(408, 'http_request_error', 'The request body did not arrive in time.'),

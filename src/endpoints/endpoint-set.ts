@@ -31,11 +31,12 @@ export class EndpointSet {
   pick(exchange: Exchange): ReachableEndpoint | undefined {
     const { members } = this;
     if (members.length <= 1) return members[0];
-    if (exchange.attempts.length === 0) return members[this.#balancer.pick(members.length)];
-    const untried = members.filter(
-      ({ endpoint }) => !exchange.attempts.some((a) => a.endpoint.name === endpoint.name),
-    );
-    const candidates = untried.length > 0 ? untried : members;
-    return candidates[this.#balancer.pick(candidates.length)];
+    return members[this.#balancer.pick(members.length, this.#tried(exchange))];
+  }
+
+  /** A ladder's attempts are in one list: only those at endpoints of this upstream count here. */
+  #tried({ attempts, upstream }: Exchange): number[] {
+    const own = attempts.filter((attempt) => attempt.exchange.upstream === upstream);
+    return own.map(({ endpoint }) => this.members.findIndex((one) => one.endpoint.name === endpoint.name));
   }
 }

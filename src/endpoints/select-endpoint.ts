@@ -9,10 +9,12 @@ import type { Emit } from '../core/events.ts';
 import { Attempt } from '../core/exchange.ts';
 import type { Exchange } from '../core/exchange.ts';
 import { whenOver } from '../core/outcome.ts';
-import type { FailureOutcome, Outcome, ResponseOutcome } from '../core/outcome.ts';
+import type { FailureOutcome, Outcome, RejectionOutcome, ResponseOutcome } from '../core/outcome.ts';
+import type { Reason } from '../core/reasons.ts';
 import type { Next } from '../core/policy.ts';
 import { verdictOf } from '../core/verdict.ts';
-import type { Verdict } from '../core/verdict.ts';
+import type { Verdict, VerdictClass } from '../core/verdict.ts';
+import { climbsOut } from './dot-segments.ts';
 import type { EndpointSet } from './endpoint-set.ts';
 
 declare module '../core/events.ts' {
@@ -37,13 +39,10 @@ export function selectEndpoint(
   const { clock, emit, upstream } = deps;
   return async (exchange: Exchange, cancellation: Cancellation): Promise<Outcome> => {
     const chosen = endpoints.pick(exchange);
-    if (!chosen)
-      return {
-        kind: 'rejection',
-        reason: 'no_endpoint',
-        by: 'select-endpoint',
-        verdict: verdictOf('refused'),
-      };
+    if (!chosen) return rejection('no_endpoint', 'refused');
+    // Here, because only here it is known whose base path it is: a ladder leads to other upstreams.
+    if (chosen.endpoint.basePath !== '' && climbsOut(exchange.request.target))
+      return rejection('bad_request', 'permanent', 'dot segments could leave the base path of the upstream');
     const attempt = new Attempt(exchange, chosen.endpoint, new ChildCancellation(cancellation), clock.now());
     const outcome = await chosen.send(attempt, attempt.cancellation);
     attempt.durationMs = clock.now() - attempt.startedAt;
@@ -57,3 +56,11 @@ export function selectEndpoint(
     return verdict === outcome.verdict ? outcome : { ...outcome, verdict };
   };
 }
+
+const rejection = (reason: Reason, as: VerdictClass, detail?: string): RejectionOutcome => ({
+  kind: 'rejection',
+  reason,
+  by: 'select-endpoint',
+  verdict: verdictOf(as),
+  ...(detail !== undefined && { detail }),
+});

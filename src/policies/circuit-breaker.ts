@@ -101,7 +101,7 @@ export class CircuitBreaker implements Policy<Exchange> {
     const { slowCallRatio, slowCall } = this.#options;
     const slow = slowCallRatio !== false && this.#deps.clock.now() - startedAt >= slowCall;
     if (outcome.kind === 'response') this.#settleResponse(permit, outcome, slow);
-    else this.#circuit.settle(permit, outcome.verdict.result, slow);
+    else this.#circuit.settle(permit, isStale(outcome) ? 'neutral' : outcome.verdict.result, slow);
     return outcome;
   }
 
@@ -131,6 +131,7 @@ export class CircuitBreaker implements Policy<Exchange> {
 
   /** A good head promises a good answer, but only its whole body is one. */
   #settleResponse(permit: Permit, outcome: ResponseOutcome, slow: boolean): void {
+    permit.answered = true;
     if (outcome.verdict.result !== 'success' || outcome.tunnel) {
       this.#circuit.settle(permit, outcome.verdict.result, slow);
       return;
@@ -168,6 +169,9 @@ export class CircuitBreaker implements Policy<Exchange> {
     };
   }
 }
+
+/** An idle connection that closed as we reached for it says nothing about the upstream's health. */
+const isStale = (outcome: Outcome): boolean => outcome.kind === 'failure' && outcome.staleConnection;
 
 function ratioRuleOf(options: CircuitBreakerOptions, now: () => number, before?: RatioRule): RatioRule {
   const { failureRatio, slowCallRatio, minimumCalls, window, degradedShare } = options;

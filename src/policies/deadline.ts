@@ -62,11 +62,14 @@ class Deadline implements Policy<Exchange> {
     exchange.deadlineAt = at;
     if (at <= now) return this.#tooLate(exchange, now);
     const bounded = new Cancellation(cancellation);
+    let answer: Outcome | undefined = undefined;
     const timer = clock.setTimer(at - now, () => {
+      if (answer && hasAllArrived(exchange, answer)) return;
       this.#emit(exchange, clock.now());
       bounded.cancel(reason);
     });
     const outcome = await next(exchange, bounded);
+    answer = outcome;
     if (!this.#stillBounds(exchange, outcome)) clock.clearTimer(timer);
     whenOver(outcome, () => {
       clock.clearTimer(timer);
@@ -110,6 +113,12 @@ class Deadline implements Policy<Exchange> {
   }
 }
 
+/** The upstream was in time: what it sent waits for a ladder, or for a client that reads slowly. */
+const hasAllArrived = ({ attempts }: Exchange, outcome: Outcome): boolean =>
+  outcome.kind === 'response' &&
+  outcome.attempt !== undefined &&
+  attempts[outcome.attempt - 1]?.phase === 'ended';
+
 /** Whatever was under way when the time was up: that is why it ended. */
 function exceeded(outcome: FailureOutcome | RejectionOutcome): FailureOutcome {
   return {
@@ -118,6 +127,7 @@ function exceeded(outcome: FailureOutcome | RejectionOutcome): FailureOutcome {
     requestSent: outcome.kind === 'failure' ? outcome.requestSent : 'maybe',
     staleConnection: false,
     verdict: verdictOf('transient'),
+    ...(outcome.kind === 'failure' && outcome.attempt !== undefined && { attempt: outcome.attempt }),
     detail: outcome.reason === 'deadline_exceeded' ? '' : `last: ${outcome.reason}`,
   };
 }

@@ -7,7 +7,6 @@ import { rewriteBody, rewriteRequest, withoutCredentialParameters } from '../alg
 import type { RequestRewrite } from '../algorithms/rewrite-request.ts';
 import { BytesBody } from '../core/bytes-body.ts';
 import { Cancellation } from '../core/cancellation.ts';
-import { CREDENTIAL_HEADERS } from '../core/credential-headers.ts';
 import { sleep } from '../core/clock.ts';
 import type { Exchange } from '../core/exchange.ts';
 import { endToEndHeaders, hasHeader, withoutHeaders } from '../core/header-list.ts';
@@ -126,14 +125,15 @@ const ladderOf = (options: FallbackOptions): Ladder =>
 export const fallbackTargets = (options: FallbackOptions): string[] =>
   ladderOf(options).steps.flatMap((step) => ('upstream' in step ? [step.upstream] : []));
 
-/** One rung, ready to be taken. */
+/** One rung. */
 interface Step {
   readonly name: string;
-  /** False when it is plain that this step cannot serve this exchange. */
-  serves(exchange: Exchange): boolean;
-  /** Undefined when this step cannot serve this exchange. */
-  take(exchange: Exchange, cancellation: Cancellation): Promise<Outcome | undefined>;
+  /** Everything this step needs of the exchange, its body above all; undefined when it cannot serve it. */
+  prepare(exchange: Exchange): Promise<Taker | undefined>;
 }
+
+/** A rung that can be taken. */
+type Taker = (cancellation: Cancellation) => Promise<Outcome>;
 
 class Fallback implements Policy<Exchange> {
   readonly name = 'fallback';
@@ -179,17 +179,27 @@ class Fallback implements Policy<Exchange> {
     { after, primary, cancellation }: { after: number; primary: Cancellation; cancellation: Cancellation },
   ): Promise<Outcome | 'slow'> {
     const timer = new Cancellation(primary);
-    const winner = await Promise.race([pending, sleep(this.#deps.clock, after, timer)]);
+    const winner = await Promise.race([
+      pending,
+      sleep(this.#deps.clock, after, timer).then(
+        (waited) => waited === 'elapsed' && this.#canServe(exchange),
+      ),
+    ]);
     timer.detach();
     timer.cancel('superseded');
-    // Nobody gives up an answer that may come for a ladder without a step.
-    const tooSlow = winner === 'elapsed' && this.#steps.some((step) => step.serves(exchange));
+    const tooSlow = winner === true;
     if (tooSlow) primary.cancel('superseded');
     const outcome = await pending;
     whenOver(outcome, () => primary.detach());
     if (!tooSlow || cancellation.cancelled) return outcome;
     discard(outcome);
     return 'slow';
+  }
+
+  /** Nobody gives up an answer that may come for a ladder without a step. */
+  async #canServe(exchange: Exchange): Promise<boolean> {
+    for (const step of this.#steps) if (await step.prepare(exchange)) return true;
+    return false;
   }
 
   /** @param start.worst what to answer when no step can: the upstream's own ending, kept until then */
@@ -200,8 +210,10 @@ class Fallback implements Policy<Exchange> {
   ): Promise<Outcome> {
     let { worst, trigger } = start;
     for (const step of this.#steps) {
-      const outcome = await step.take(exchange, cancellation);
-      if (!outcome) continue;
+      const take = await step.prepare(exchange);
+      if (!take) continue;
+      if (cancellation.cancelled) break;
+      const outcome = await take(cancellation);
       const failed = this.#triggerOf(outcome);
       const { upstream, emit } = this.#deps;
       emit('fallback-taken', {
@@ -256,27 +268,27 @@ class UpstreamStep implements Step {
     this.#sendTo = deps.sendTo;
   }
 
-  serves({ visited, body, request }: Exchange): boolean {
-    return !visited.includes(this.name) && body.replayable && request.upgrade === undefined;
-  }
-
-  async take(exchange: Exchange, cancellation: Cancellation): Promise<Outcome | undefined> {
+  async prepare(exchange: Exchange): Promise<Taker | undefined> {
     const target = this.#sendTo(this.name);
-    if (!target || !this.serves(exchange)) return undefined;
-    const body = rewriteBody(exchange.body, this.#rewrite.body);
-    if (!body) return undefined;
+    if (!target || exchange.visited.includes(this.name) || exchange.request.upgrade !== undefined)
+      return undefined;
+    const body = await rewriteBody(exchange.body, this.#rewrite.body);
+    if (!body?.replayable) return undefined;
     const clean = this.#forwardCredentials ? exchange.request : withoutCredentials(exchange);
-    const redirected = exchange.redirectedTo(target.identity, rewriteRequest(clean, this.#rewrite), body);
-    return target.send(redirected, cancellation);
+    return (cancellation) =>
+      target.send(
+        exchange.redirectedTo(target.identity, rewriteRequest(clean, this.#rewrite), body),
+        cancellation,
+      );
   }
 }
 
 /** One upstream must never see another's secret. */
-function withoutCredentials({ request }: Exchange): Exchange['request'] {
+function withoutCredentials({ request, upstream }: Exchange): Exchange['request'] {
   return {
     ...request,
     target: withoutCredentialParameters(request.target),
-    headers: withoutHeaders(request.headers, CREDENTIAL_HEADERS),
+    headers: withoutHeaders(request.headers, upstream.credentialHeaders),
   };
 }
 
@@ -300,18 +312,14 @@ class StaticStep implements Step {
     this.#head = { status: answer.status, statusText: '', headers };
   }
 
-  serves(): boolean {
-    return true;
-  }
-
-  async take(): Promise<Outcome> {
-    return {
+  async prepare(): Promise<Taker> {
+    return async () => ({
       kind: 'response',
       from: 'fallback',
       head: this.#head,
       body: new BytesBody(this.#bytes),
       verdict: verdictOf('ok'),
-    };
+    });
   }
 }
 

@@ -2,10 +2,12 @@
 import { RoundRobin } from '../balancing/round-robin.ts';
 import type { Config, UpstreamConfig } from '../config/schema.ts';
 import type { Clock } from '../core/clock.ts';
+import { CREDENTIAL_HEADERS } from '../core/credential-headers.ts';
 import type { Dialect } from '../core/dialect.ts';
 import type { Endpoint } from '../core/endpoint.ts';
 import type { Emit } from '../core/events.ts';
 import type { Attempt, Exchange } from '../core/exchange.ts';
+import type { Outcome } from '../core/outcome.ts';
 import type { Policy, PolicyDeps, Recipient, Scope } from '../core/policy.ts';
 import type { Random } from '../core/random.ts';
 import { generic } from '../dialects/generic.ts';
@@ -13,6 +15,7 @@ import { classifier } from '../endpoints/classify.ts';
 import { EndpointSet } from '../endpoints/endpoint-set.ts';
 import type { ReachableEndpoint } from '../endpoints/endpoint-set.ts';
 import { endpointsOf } from '../endpoints/endpoint.ts';
+import { withForwarded } from '../endpoints/forwarded.ts';
 import { withRemainingTime } from '../endpoints/remaining-time.ts';
 import { selectEndpoint } from '../endpoints/select-endpoint.ts';
 import { ATTEMPT_POLICIES, EXCHANGE_POLICIES, compose } from '../pipeline.ts';
@@ -85,8 +88,13 @@ class UpstreamCompiler {
     const classify = classifier(config.classify, dialect, () => clock.wallTime());
     const select = selectEndpoint(endpoints, classify, { clock, emit, upstream: this.#name });
     return new LiveUpstream({
-      identity: { name: this.#name, dialect, idempotent: config.idempotent },
-      settings: settingsOf(config, endpoints),
+      identity: {
+        name: this.#name,
+        dialect,
+        idempotent: config.idempotent,
+        credentialHeaders: credentialHeadersOf(config),
+      },
+      settings: settingsOf(config),
       endpoints,
       policies: this.#policies,
       run: compose(exchangePolicies, select),
@@ -109,9 +117,9 @@ class UpstreamCompiler {
       () => new EndpointTransport(endpoint, options, { clock, watch }),
     );
     const policies = this.#build<Attempt>(ATTEMPT_POLICIES, `${this.#name}/${endpoint.name}`);
-    const send = this.#config.passDeadline
-      ? withRemainingTime((attempt) => transport.send(attempt), clock)
-      : (attempt: Attempt) => transport.send(attempt);
+    let send = (attempt: Attempt): Promise<Outcome> => transport.send(attempt);
+    if (this.#config.passDeadline) send = withRemainingTime(send, clock);
+    if (this.#config.forwarded) send = withForwarded(send);
     return { endpoint, send: compose(policies, send), connections: () => transport.stats() };
   }
 
@@ -172,15 +180,19 @@ class UpstreamCompiler {
   }
 }
 
-function settingsOf(config: UpstreamConfig, endpoints: EndpointSet): UpstreamSettings {
+function credentialHeadersOf({ credentials }: UpstreamConfig): ReadonlySet<string> {
+  return credentials
+    ? new Set([...CREDENTIAL_HEADERS, credentials.header.toLowerCase()])
+    : CREDENTIAL_HEADERS;
+}
+
+function settingsOf(config: UpstreamConfig): UpstreamSettings {
   return {
     route: config.route,
     listen: config.listen,
     replayLimitBytes: config.replayLimit,
     bufferFirstBytes: config.bufferFirst,
-    forwarded: config.forwarded,
     upgrades: config.upgrades,
     tunnelIdleMs: config.tunnelIdle,
-    hasBasePath: endpoints.members.some(({ endpoint }) => endpoint.basePath !== ''),
   };
 }

@@ -90,6 +90,12 @@ export class Supervisor {
     return turn;
   }
 
+  /** A reload that was asked for at the wrong time. */
+  refuse(message: string, cause: string): ReloadResult {
+    const nowhere = { file: '', line: 0, column: 0, path: '' };
+    return this.#reject([{ ...nowhere, message, severity: 'error' }], cause);
+  }
+
   /** Closes all connections to upstreams. */
   async dispose(): Promise<void> {
     const parts = new Inventory(this.#inventory).dropped();

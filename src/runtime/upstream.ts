@@ -12,14 +12,10 @@ export interface UpstreamSettings {
   readonly listen: string | undefined;
   readonly replayLimitBytes: number;
   readonly bufferFirstBytes: number;
-  /** Add X-Forwarded-* and Forwarded. */
-  readonly forwarded: boolean;
   /** Protocols that a client may switch to, in lower case. */
   readonly upgrades: readonly string[];
   /** Longest silence on an upgraded connection. */
   readonly tunnelIdleMs: number;
-  /** Whether some endpoint has a base path, out of which dot segments could climb. */
-  readonly hasBasePath: boolean;
 }
 
 export interface PolicySnapshot {

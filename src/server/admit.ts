@@ -4,7 +4,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Cancellation } from '../core/cancellation.ts';
 import type { Clock } from '../core/clock.ts';
 import { Exchange } from '../core/exchange.ts';
-import type { RequestBody } from '../core/exchange.ts';
+import type { ClientAddress, RequestBody } from '../core/exchange.ts';
 import type { HeaderList } from '../core/header-list.ts';
 import type { RouteMatch } from '../runtime/runtime.ts';
 import { forwardHeaders } from './forward-headers.ts';
@@ -73,7 +73,6 @@ export function exchangeOf(
   const { req, res, facts, match, upgrade } = admission;
   const trace = traceOf(facts.traceparent);
   const { pseudonym } = deps.settings();
-  const { forwarded } = match.upstream.settings;
   return new Exchange({
     id: facts.requestId ?? newRequestId(),
     traceId: trace.traceId,
@@ -83,7 +82,7 @@ export function exchangeOf(
     request: {
       method: req.method ?? 'GET',
       target: match.target,
-      headers: forwardHeaders(req, facts, { pseudonym, traceparent: trace.started, forwarded }),
+      headers: forwardHeaders(req, facts, { pseudonym, traceparent: trace.started }),
       host: facts.host,
       ...(upgrade !== undefined && { upgrade }),
     },
@@ -92,9 +91,15 @@ export function exchangeOf(
     cancellation,
     callerTimeoutMs: facts.callerTimeoutMs,
     clientRetries: facts.clientRetries,
+    client: () => addressOf(req),
     onInformational: (status, headers) => writeInformational(res, status, headers),
   });
 }
+
+const addressOf = ({ socket }: IncomingMessage): ClientAddress => ({
+  address: socket.remoteAddress ?? 'unknown',
+  secure: 'encrypted' in socket,
+});
 
 /**
  * Interim answers go on as they come; they commit us to nothing (RFC 9110 §15.2). Written past the response object,

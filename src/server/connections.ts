@@ -43,6 +43,13 @@ export class Connections {
     return latest.socket === socket && !latest.headersSent ? 'due' : 'begun';
   }
 
+  /** Answers that have not begun yet tell their clients that the connection ends with them. */
+  closeAfterAnswers(): void {
+    for (const { latest, waiting } of this.#open.values())
+      for (const res of [latest, ...(waiting ?? [])])
+        if (res && !res.headersSent) res.shouldKeepAlive = false;
+  }
+
   /** Ends connections on which nothing was ever sent: they are not idle to Node and would hold a close up. */
   destroyUnused(): void {
     for (const socket of this.#open.keys()) if (socket.bytesRead === 0) socket.destroy();

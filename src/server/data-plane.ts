@@ -58,6 +58,7 @@ export class DataPlane {
   readonly #ownName = newPseudonym();
   #settings: AdmitSettings = { pseudonym: this.#ownName, agentHeader: '', maxBodyBytes: 0, bodyIdleMs: 0 };
   #open = new Map<string, Open>();
+  #draining = false;
 
   constructor(deps: DataPlaneDeps) {
     this.#deps = deps;
@@ -95,27 +96,49 @@ export class DataPlane {
    * Rejects, with everything as it was, when an address cannot be had.
    */
   async prepare(config: Config): Promise<{ commit(): void; abort(): void }> {
+    if (this.#draining) throw new Error('the sidecar is stopping');
     const wanted = wantedListeners(config);
-    const opened = new Map<string, Open>();
+    const listeners = new Map<string, Open>();
+    const opened: Open[] = [];
     try {
       for (const [name, one] of wanted) {
-        if (this.#open.get(name)?.address !== one.address) opened.set(name, await this.#openListener(one));
+        const open = this.#openAt(name, one.address) ?? (await this.#openListener(one));
+        listeners.set(name, open);
+        if (!this.#isOpen(open)) opened.push(open);
       }
     } catch (error) {
-      closeAll(opened.values());
+      closeAll(opened);
       throw error;
+    }
+    if (this.#draining) {
+      closeAll(opened);
+      throw new Error('the sidecar is stopping');
     }
     const commit = (): void => {
       this.#memory.limitBytes = config.server.replayMemory;
       this.#settings = admitSettings(config, this.#ownName);
-      this.#commit(wanted, opened);
+      this.#commit(wanted, listeners);
     };
-    return { commit, abort: () => closeAll(opened.values()) };
+    return { commit, abort: () => closeAll(opened) };
+  }
+
+  /** The listener at this address, whoever had it: upstreams are renamed, and swap their ports. */
+  #openAt(name: string, address: string): Open | undefined {
+    const own = this.#open.get(name);
+    if (own?.address === address) return own;
+    // Port 0 is another port each time.
+    if (address.endsWith(':0')) return undefined;
+    return [...this.#open.values()].find((open) => open.address === address);
+  }
+
+  #isOpen(open: Open): boolean {
+    return [...this.#open.values()].includes(open);
   }
 
   /** Stops accepting, waits for what is under way up to `timeoutMs`, then breaks off the rest. Resolves when all is closed. */
   async drain(timeoutMs: number): Promise<{ readonly brokenOff: number }> {
     const { emit } = this.#deps;
+    this.#draining = true;
     emit('drain-started', { active: this.activeCount, timeoutMs });
     for (const { listener } of this.#open.values()) listener.stopAccepting();
     await this.#idleWithin(timeoutMs);
@@ -151,24 +174,23 @@ export class DataPlane {
       return { listener, address, host: options.host, port: await listener.listen() };
     } catch (error) {
       await listener.close();
-      throw listenError(error as NodeJS.ErrnoException, options, entrance);
+      const ours = [...this.#open.values()].some(({ port }) => port === options.port);
+      throw listenError(error as NodeJS.ErrnoException, { options, entrance, ours });
     }
   }
 
-  #commit(wanted: ReadonlyMap<string, Wanted>, opened: ReadonlyMap<string, Open>): void {
-    const before = this.#open;
+  #commit(wanted: ReadonlyMap<string, Wanted>, listeners: Map<string, Open>): void {
+    const before = new Set([...this.#open.values()].map(({ listener }) => listener));
     const late = new Set<string>();
-    this.#open = new Map();
-    for (const [name, { options }] of wanted) {
-      const open = opened.get(name) ?? before.get(name);
-      if (!open) continue;
-      this.#open.set(name, open);
-      if (!opened.has(name)) for (const setting of open.listener.update(options)) late.add(setting);
+    this.#open = listeners;
+    for (const [name, { listener }] of listeners) {
+      const one = wanted.get(name);
+      if (one && before.delete(listener))
+        for (const setting of listener.update(one.entrance, one.options)) late.add(setting);
     }
     for (const setting of late) this.#deps.emit('restart-needed', { setting: `server.${setting}` });
     // Connections to a listener that is gone are served to their end.
-    for (const [name, { listener }] of before)
-      if (this.#open.get(name)?.listener !== listener) listener.stopAccepting();
+    for (const listener of before) listener.stopAccepting();
   }
 }
 
@@ -203,12 +225,16 @@ function wantedAt({ server }: Config, address: string, dedicatedTo: string | und
   return { entrance: { dedicatedTo }, options, address };
 }
 
+/** @param about.ours another listener of this sidecar has the port, such as `127.0.0.1:p` when `0.0.0.0:p` is wanted */
 function listenError(
   error: NodeJS.ErrnoException,
-  { host, port }: ListenerOptions,
-  { dedicatedTo }: Entrance,
+  { options, entrance, ours }: { options: ListenerOptions; entrance: Entrance; ours: boolean },
 ): Error {
+  const { dedicatedTo } = entrance;
   const what = dedicatedTo === undefined ? 'server.listen' : `upstreams.${dedicatedTo}.listen`;
-  const why = error.code === 'EADDRINUSE' ? 'the address is in use' : error.message;
-  return new Error(`cannot listen on ${host}:${port} (${what}): ${why}`);
+  const inUse = ours
+    ? 'the port is in use by this sidecar itself; such a change needs a new start'
+    : 'the address is in use';
+  const why = error.code === 'EADDRINUSE' ? inUse : error.message;
+  return new Error(`cannot listen on ${options.host}:${options.port} (${what}): ${why}`);
 }

@@ -4,7 +4,7 @@ import type { Socket } from 'node:net';
 import { Cancellation } from '../core/cancellation.ts';
 import type { Clock } from '../core/clock.ts';
 import type { Emit } from '../core/events.ts';
-import type { Exchange } from '../core/exchange.ts';
+import type { Attempt, Exchange } from '../core/exchange.ts';
 import type { Outcome, RejectionOutcome, ResponseOutcome } from '../core/outcome.ts';
 import type { Reason } from '../core/reasons.ts';
 import { verdictOf } from '../core/verdict.ts';
@@ -13,7 +13,6 @@ import type { RouteMatch, Runtime } from '../runtime/runtime.ts';
 import { bodyOf, exchangeOf } from './admit.ts';
 import type { Admission, AdmitSettings } from './admit.ts';
 import { sendBytes, sendResponse, withExchangeHeaders } from './client-response.ts';
-import { climbsOut } from './dot-segments.ts';
 import { drainUpload } from './drain-upload.ts';
 import { Ending } from './ending.ts';
 import { newRequestId } from './identity.ts';
@@ -120,14 +119,11 @@ export class ExchangeHandler {
       return Promise.resolve(undefined);
     }
     const facts = readRequest(req, this.#deps.settings().agentHeader);
-    if ('problem' in facts) return this.#refuse(req, res, 'bad_request', facts.problem);
+    if ('problem' in facts) return this.#refuse(req, res, facts.reason, facts.problem);
     const match = this.#match(facts.target, entrance);
     if (!match) return this.#refuse(req, res, 'no_route', 'no route matches this path');
     if (hasBeenHere(facts, this.#deps.settings().pseudonym))
       return this.#refuse(req, res, 'loop_detected', 'the Via field names this sidecar');
-    if (match.upstream.settings.hasBasePath && climbsOut(match.target)) {
-      return this.#refuse(req, res, 'bad_request', 'dot segments could leave the base path of the upstream');
-    }
     return this.#run({ req, res, facts, match, upgrade });
   }
 
@@ -239,7 +235,7 @@ export class ExchangeHandler {
       requestId: exchange.id,
       detail: outcome.detail,
       retryAfterMs: outcome.kind === 'rejection' ? outcome.retryAfterMs : undefined,
-      lastAttempt: exchange.attempts.at(-1),
+      lastAttempt: attemptBehind(exchange, outcome),
     });
     sendBytes(res, { ...head, headers: [...head.headers, ...about] }, body);
   }
@@ -278,6 +274,13 @@ function hasBeenHere({ via }: RequestFacts, pseudonym: string): boolean {
   return via.split(',').some((hop) => hop.trim().split(/\s+/)[1] === pseudonym);
 }
 
+/** The attempt that an answer speaks of: after a ladder, the newest one need not be it. */
+function attemptBehind({ attempts, upstream }: Exchange, outcome: Outcome): Attempt | undefined {
+  if (outcome.kind !== 'rejection' && outcome.attempt !== undefined) return attempts[outcome.attempt - 1];
+  if (outcome.kind === 'response') return undefined;
+  return attempts.findLast((attempt) => attempt.exchange.upstream === upstream);
+}
+
 /** What every answer says about its exchange, whoever made it. */
 function aboutExchange(exchange: Exchange, outcome: Outcome, debug: boolean): string[] {
   const about = [
@@ -289,9 +292,9 @@ function aboutExchange(exchange: Exchange, outcome: Outcome, debug: boolean): st
   if (!exchange.body.replayable) about.push('x-outrigger-replay', 'skipped');
   if (outcome.kind === 'response' && outcome.from !== 'upstream')
     about.push('x-outrigger-source', outcome.from);
-  const last = exchange.attempts.at(-1);
-  if (last && last.exchange.upstream !== exchange.upstream)
-    about.push('x-outrigger-upstream', last.exchange.upstream.name);
+  const behind = attemptBehind(exchange, outcome);
+  if (behind && behind.exchange.upstream !== exchange.upstream)
+    about.push('x-outrigger-upstream', behind.exchange.upstream.name);
   if (debug) about.push('x-outrigger-trail', trailOf(exchange));
   return about;
 }

@@ -37,7 +37,7 @@ export interface ListenerDeps {
 const BACKLOG = 4_096;
 
 export class Listener {
-  readonly entrance: Entrance;
+  #entrance: Entrance;
   #options: ListenerOptions;
   readonly #deps: ListenerDeps;
   readonly #server: Server;
@@ -46,7 +46,7 @@ export class Listener {
   #draining = false;
 
   constructor(entrance: Entrance, options: ListenerOptions, deps: ListenerDeps) {
-    this.entrance = entrance;
+    this.#entrance = entrance;
     this.#options = options;
     this.#deps = deps;
     this.#server = this.#createServer();
@@ -72,10 +72,11 @@ export class Listener {
   }
 
   /**
-   * Takes over limits and certificates without closing.
+   * Takes over an owner, limits and certificates without closing.
    * @returns names of changed settings that wait for the next start, for a server cannot change them
    */
-  update(options: ListenerOptions): readonly string[] {
+  update(entrance: Entrance, options: ListenerOptions): readonly string[] {
+    this.#entrance = entrance;
     const { headersTimeoutMs, keepAliveMs, maxConnections, tls, maxHeaderBytes } = options;
     const server = this.#server;
     server.headersTimeout = headersTimeoutMs;
@@ -96,6 +97,7 @@ export class Listener {
     this.#draining = true;
     this.#server.close();
     this.#server.closeIdleConnections();
+    this.#connections.closeAfterAnswers();
     this.#connections.destroyUnused();
   }
 
@@ -141,6 +143,8 @@ export class Listener {
     server.prependListener('tlsClientError', (_error: Error, socket: Socket) => socket.destroy());
     // With a listener here, Node leaves the `100 Continue` to whoever first wants the body.
     server.on('checkContinue', (req, res) => server.emit('request', req, res));
+    // Node would answer in a word of its own.
+    server.on('checkExpectation', (req, res) => server.emit('request', req, res));
     server.on('upgrade', (req, socket: Socket, head: Buffer) => void this.#upgrade(req, socket, head));
     server.on('connect', (_req, socket: Socket) => {
       // Node takes its own error listener away at this point.
@@ -152,7 +156,7 @@ export class Listener {
   #handle(req: IncomingMessage, res: ServerResponse): void {
     if (this.#draining) res.shouldKeepAlive = false;
     this.#connections.answering(req.socket, res);
-    void this.#deps.handler.handle(req, res, this.entrance);
+    void this.#deps.handler.handle(req, res, this.#entrance);
   }
 
   #refuse(socket: Socket, error: { readonly code?: string | undefined }): void {
@@ -169,14 +173,14 @@ export class Listener {
     const { 'transfer-encoding': coding, 'content-length': length = '0' } = req.headers;
     if (coding !== undefined || length !== '0') return false;
     const wanted = req.headers.upgrade?.trim().toLowerCase();
-    return wanted !== undefined && this.#deps.handler.upgradesFor(req, this.entrance).includes(wanted);
+    return wanted !== undefined && this.#deps.handler.upgradesFor(req, this.#entrance).includes(wanted);
   }
 
   async #upgrade(req: IncomingMessage, socket: Socket, early: Buffer): Promise<void> {
     if (!this.#wantsTunnel(req)) return readAsPlain(this.#server, { req, socket, early });
     const { res, release } = handshakeOn(req, socket);
     const protocol = req.headers.upgrade?.trim().toLowerCase();
-    const start = await this.#deps.handler.handle(req, res, this.entrance, protocol);
+    const start = await this.#deps.handler.handle(req, res, this.#entrance, protocol);
     const upstream = start?.outcome.tunnel;
     if (!start || !upstream) return;
     release();

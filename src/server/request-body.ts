@@ -15,7 +15,14 @@ export const NO_BODY: RequestBody = {
   length: undefined,
   waitingForClient: false,
   open: () => null,
+  whole: () => Promise.resolve(null),
 };
+
+/**
+ * Larger bodies go to the upstream piece by piece, although they are here: whoever writes all at once learns nothing of
+ * how the upload gets on.
+ */
+const ONE_WRITE_BYTES = 256 * 1024;
 
 /** Replay memory of all exchanges together. */
 export class ReplayMemory {
@@ -56,7 +63,7 @@ export type BodyProblem = 'client-aborted' | 'too-large' | 'client-idle';
 const uploadBroken = (problem: BodyProblem): Error => new Error(`the upload ended early: ${problem}`);
 
 export class ClientBody implements RequestBody, WatchedUpload {
-  readonly length: number | undefined;
+  readonly #declaredLength: number | undefined;
   /** Set when the upload cannot be completed any more. */
   problem: BodyProblem | undefined;
 
@@ -78,6 +85,8 @@ export class ClientBody implements RequestBody, WatchedUpload {
   /** The current reader has been given what was kept; what comes now goes to it directly. */
   #reading = false;
   #onReady: (() => void) | undefined;
+  /** Waiting for the whole body; nothing holds the client back meanwhile. */
+  #onWhole: ((bytes: Uint8Array | null | undefined) => void)[] = [];
   #onProblem: ((problem: BodyProblem) => void) | undefined;
   #wantContinue: (() => void) | undefined;
   #lastChunkAt: number;
@@ -94,7 +103,7 @@ export class ClientBody implements RequestBody, WatchedUpload {
     },
   ) {
     this.#req = req;
-    this.length = length;
+    this.#declaredLength = length;
     this.#limits = options.limits;
     this.#memory = options.memory;
     this.#clock = options.clock;
@@ -103,6 +112,10 @@ export class ClientBody implements RequestBody, WatchedUpload {
     this.#wantContinue = options.sendContinue;
     if (length !== undefined && length > options.limits.maxBytes) this.problem = 'too-large';
     else if (!options.sendContinue) this.#listen();
+  }
+
+  get length(): number | undefined {
+    return this.#declaredLength ?? (this.#ended && this.#complete ? this.#keptBytes : undefined);
   }
 
   get replayable(): boolean {
@@ -133,12 +146,19 @@ export class ClientBody implements RequestBody, WatchedUpload {
   }
 
   open(): Uint8Array | null | Readable {
-    if (this.#ended && this.#complete) {
-      const [first] = this.#kept;
-      this.#whole ??= first && this.#kept.length === 1 ? first : Buffer.concat(this.#kept);
-      return this.#whole.length === 0 ? null : this.#whole;
-    }
+    if (this.#ended && this.#complete && this.#keptBytes <= ONE_WRITE_BYTES) return this.#allBytes();
     return this.#openStream();
+  }
+
+  whole(): Promise<Uint8Array | null | undefined> {
+    if (this.#ended && this.#complete) return Promise.resolve(this.#allBytes());
+    if (this.problem || !this.#complete) return Promise.resolve(undefined);
+    return new Promise((resolve) => {
+      this.#onWhole.push(resolve);
+      this.#startAfterContinue();
+      this.#lastChunkAt = this.#clock.now();
+      this.#req.resume();
+    });
   }
 
   /** The answer has begun: nothing will be sent again, so what was kept for that is let go. */
@@ -157,10 +177,25 @@ export class ClientBody implements RequestBody, WatchedUpload {
     this.forget();
     this.#watch.delete(this);
     this.#onProblem = undefined;
-    this.#reader?.destroy();
+    this.#tellWhole(undefined);
+    const reader = this.#reader;
+    this.#reader = undefined;
+    reader?.destroy();
     if (this.#ended) return;
     this.#req.off('data', this.#onData);
     drainUpload(this.#req, this.#clock);
+  }
+
+  #allBytes(): Uint8Array | null {
+    const [first] = this.#kept;
+    this.#whole ??= first && this.#kept.length === 1 ? first : Buffer.concat(this.#kept);
+    return this.#whole.length === 0 ? null : this.#whole;
+  }
+
+  #tellWhole(bytes: Uint8Array | null | undefined): void {
+    const listeners = this.#onWhole;
+    this.#onWhole = [];
+    for (const listener of listeners) listener(bytes);
   }
 
   get #firstBytes(): number {
@@ -175,16 +210,20 @@ export class ClientBody implements RequestBody, WatchedUpload {
   }
 
   readonly #onData = (chunk: Buffer): void => {
+    const reader = this.#activeReader;
+    if (!reader && this.#consumed && this.#onWhole.length === 0) {
+      // Between two attempts nobody takes it; to let go of it now would cut the body of the next.
+      this.#req.pause();
+      this.#req.unshift(chunk);
+      return;
+    }
     this.#receivedBytes += chunk.length;
     this.#lastChunkAt = this.#clock.now();
     if (this.#receivedBytes > this.#limits.maxBytes) return this.#fail('too-large');
     this.#keep(chunk);
-    if (this.#reader && this.#reading) {
-      if (!this.#reader.push(chunk)) this.#req.pause();
-    } else if (this.#receivedBytes >= this.#firstBytes) {
-      this.#req.pause();
-      this.#becomeReady();
-    }
+    const holdsBack = reader ? !reader.push(chunk) : this.#receivedBytes >= this.#firstBytes;
+    if (!reader && holdsBack) this.#becomeReady();
+    if (holdsBack && this.#onWhole.length === 0) this.#req.pause();
   };
 
   readonly #onEnd = (): void => {
@@ -192,14 +231,23 @@ export class ClientBody implements RequestBody, WatchedUpload {
     this.#watch.delete(this);
     if (this.#reading) this.#reader?.push(null);
     this.#becomeReady();
+    this.#tellWhole(this.#complete ? this.#allBytes() : undefined);
   };
+
+  /** The reader that what comes now goes to directly. */
+  get #activeReader(): Readable | undefined {
+    return this.#reading && this.#reader && !this.#reader.destroyed ? this.#reader : undefined;
+  }
 
   #keep(chunk: Buffer): void {
     if (!this.#complete && this.#consumed) return;
     const fits =
       this.#keptBytes + chunk.length <= this.#limits.replayBytes && this.#memory.reserve(chunk.length);
     if (fits) this.#keptBytes += chunk.length;
-    else this.#complete = false;
+    else {
+      this.#complete = false;
+      this.#tellWhole(undefined);
+    }
     // Before the first attempt read the body, even what does not fit is needed once.
     if (fits || !this.#consumed) this.#kept.push(chunk);
     else this.#dropKept();
@@ -213,6 +261,7 @@ export class ClientBody implements RequestBody, WatchedUpload {
 
   #openStream(): Readable {
     this.#reader?.destroy();
+    const replayable = this.replayable;
     const reader = new Readable({
       read: () => {
         if (this.#reader !== reader) return;
@@ -230,6 +279,8 @@ export class ClientBody implements RequestBody, WatchedUpload {
     this.#forgetReader();
     this.#reader = reader;
     if (this.problem) reader.destroy(uploadBroken(this.problem));
+    // Never a part of it: nobody should ask, and whoever does gets nothing.
+    else if (!replayable) reader.destroy(new Error('the body was not kept'));
     return reader;
   }
 
@@ -245,6 +296,7 @@ export class ClientBody implements RequestBody, WatchedUpload {
   #forgetReader(): void {
     this.#reader = undefined;
     this.#reading = false;
+    if (this.#consumed && this.#onWhole.length === 0) this.#req.pause();
   }
 
   #startAfterContinue(): void {
@@ -261,6 +313,7 @@ export class ClientBody implements RequestBody, WatchedUpload {
     this.#watch.delete(this);
     this.#reader?.destroy(uploadBroken(problem));
     this.#becomeReady();
+    this.#tellWhole(undefined);
     this.#onProblem?.(problem);
   }
 

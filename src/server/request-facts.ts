@@ -25,10 +25,17 @@ export interface RequestFacts {
 
 export interface BadRequest {
   readonly problem: string;
+  readonly reason: 'bad_request' | 'expectation_failed';
 }
 
 /** Built anew for each attempt or read by us; never forwarded as they came. */
-const NOT_FORWARDED: ReadonlySet<string> = new Set(['host', 'content-length', 'x-outrigger-debug']);
+const NOT_FORWARDED: ReadonlySet<string> = new Set([
+  'host',
+  'content-length',
+  'x-outrigger-debug',
+  // The HTTP client cannot send trailers, so none may be announced.
+  'trailer',
+]);
 
 /** A header name must be a token and a value must not hold what could end it; the parser lets some of it through. */
 const BAD_HOST = /[\s/\\@?#,]/;
@@ -108,7 +115,15 @@ export function readRequest(req: IncomingMessage, agentHeader: string): RequestF
   }
   const target = originForm(req.url ?? '');
   const problem = target === undefined ? 'the request target is not a path' : ambiguity(req, picked);
-  if (problem !== undefined || target === undefined) return { problem: problem ?? 'bad target' };
+  if (problem !== undefined || target === undefined)
+    return { problem: problem ?? 'bad target', reason: 'bad_request' };
+  // RFC 9110 §10.1.1; HTTP/1.0 does not know the field.
+  if (
+    picked.expect !== undefined &&
+    picked.expect.toLowerCase() !== '100-continue' &&
+    req.httpVersionMinor > 0
+  )
+    return { problem: 'an unknown expectation', reason: 'expectation_failed' };
   return factsOf(req, picked, target);
 }
 

@@ -98,6 +98,13 @@ export class Call implements Dispatcher.DispatchHandler, ConnectionAware {
   }
 
   onRequestSent(): void {
+    const socket = this.#socket;
+    if (socket?.writableNeedDrain) socket.once('drain', () => this.#allSent());
+    else this.#allSent();
+  }
+
+  /** The last byte has left the process: from now on, silence is the upstream's. */
+  #allSent(): void {
     if (this.#attempt.phase === 'sending') this.#progress('waiting');
   }
 
@@ -121,7 +128,14 @@ export class Call implements Dispatcher.DispatchHandler, ConnectionAware {
     this.#closeDelimited = isCloseDelimited(controller.rawHeaders, raw);
     this.#body = new UpstreamBody(this.#attempt, this.#source(controller), this.#clock);
     const head = headOf(status, statusText, endToEndHeaders(raw));
-    this.#settle({ kind: 'response', from: 'upstream', head, body: this.#body, verdict: verdictOf('ok') });
+    this.#settle({
+      kind: 'response',
+      from: 'upstream',
+      head,
+      body: this.#body,
+      verdict: verdictOf('ok'),
+      attempt: this.#attempt.number,
+    });
   }
 
   onResponseData(_: Dispatcher.DispatchController, chunk: Buffer): void {
@@ -164,6 +178,7 @@ export class Call implements Dispatcher.DispatchHandler, ConnectionAware {
       head,
       body,
       verdict: verdictOf('ok'),
+      attempt: this.#attempt.number,
       tunnel: socket,
     });
   }
@@ -220,7 +235,15 @@ export class Call implements Dispatcher.DispatchHandler, ConnectionAware {
 
   #failure(reason: Reason, detail: string, staleConnection: boolean): FailureOutcome {
     const requestSent = this.#started ? 'maybe' : 'no';
-    return { kind: 'failure', reason, requestSent, staleConnection, verdict: verdictOf('transient'), detail };
+    return {
+      kind: 'failure',
+      reason,
+      requestSent,
+      staleConnection,
+      verdict: verdictOf('transient'),
+      attempt: this.#attempt.number,
+      detail,
+    };
   }
 
   #settle(outcome: Outcome): void {
@@ -258,7 +281,8 @@ function bodyReason(reason: Reason): Reason {
 }
 
 function endOf(why: CancelReason): Exclude<Completion['end'], 'complete'> {
-  if (why === 'client-aborted') return 'client-aborted';
+  // A bound that the caller set too near is the caller's leaving, as far as the upstream goes.
+  if (why === 'client-aborted' || why === 'caller-deadline') return 'client-aborted';
   return why === 'superseded' || why === 'shutdown' ? 'discarded' : 'timed-out';
 }
 

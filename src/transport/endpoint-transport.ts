@@ -107,7 +107,8 @@ export class EndpointTransport {
   #freshClient({ freshConnection, exchange }: Attempt): Client | undefined {
     // Protocols are switched on HTTP/1.1 only.
     const http2 = this.#options.http2 && exchange.request.upgrade === undefined;
-    if (!freshConnection && http2 === this.#options.http2) return undefined;
+    // Exchanges from before a reload go on with what they began with, also after a wait.
+    if (!freshConnection && !this.#pool.closed && http2 === this.#options.http2) return undefined;
     return new Client(this.#endpoint.origin, this.#clientOptions(http2));
   }
 
@@ -125,8 +126,9 @@ export class EndpointTransport {
       blocking: false,
     };
     if (request.upgrade) options.upgrade = request.upgrade;
-    // undici would close the connection after every HEAD and every DELETE with a body.
-    else options.reset = closeAfter;
+    // Nobody can know what follows an answer to HEAD: a server that sends a body all the same would have it read as the
+    // start of the next answer. Such connections are closed, which is what undici does by itself.
+    else if (request.method !== 'HEAD') options.reset = closeAfter;
     return options;
   }
 

@@ -20,17 +20,39 @@ const REASON_OF_CODE: Readonly<Record<string, Reason>> = {
   UND_ERR_INVALID_ARG: 'bad_request',
   UND_ERR_NOT_SUPPORTED: 'bad_request',
   UND_ERR_REQ_CONTENT_LENGTH_MISMATCH: 'client_aborted',
-  DEPTH_ZERO_SELF_SIGNED_CERT: 'tls_certificate_error',
-  SELF_SIGNED_CERT_IN_CHAIN: 'tls_certificate_error',
-  UNABLE_TO_VERIFY_LEAF_SIGNATURE: 'tls_certificate_error',
-  UNABLE_TO_GET_ISSUER_CERT: 'tls_certificate_error',
-  UNABLE_TO_GET_ISSUER_CERT_LOCALLY: 'tls_certificate_error',
-  CERT_HAS_EXPIRED: 'tls_certificate_error',
-  CERT_NOT_YET_VALID: 'tls_certificate_error',
-  CERT_UNTRUSTED: 'tls_certificate_error',
-  CERT_REVOKED: 'tls_certificate_error',
   ERR_TLS_CERT_ALTNAME_INVALID: 'tls_certificate_error',
 };
+
+/** OpenSSL's verdicts on certificates (X509_V_ERR_…), as Node names them. */
+const CERTIFICATE_ERRORS: ReadonlySet<string> = new Set([
+  'CERT_CHAIN_TOO_LONG',
+  'CERT_HAS_EXPIRED',
+  'CERT_NOT_YET_VALID',
+  'CERT_REJECTED',
+  'CERT_REVOKED',
+  'CERT_SIGNATURE_FAILURE',
+  'CERT_UNTRUSTED',
+  'CRL_HAS_EXPIRED',
+  'CRL_NOT_YET_VALID',
+  'CRL_SIGNATURE_FAILURE',
+  'DEPTH_ZERO_SELF_SIGNED_CERT',
+  'ERROR_IN_CERT_NOT_AFTER_FIELD',
+  'ERROR_IN_CERT_NOT_BEFORE_FIELD',
+  'ERROR_IN_CRL_LAST_UPDATE_FIELD',
+  'ERROR_IN_CRL_NEXT_UPDATE_FIELD',
+  'HOSTNAME_MISMATCH',
+  'INVALID_CA',
+  'INVALID_PURPOSE',
+  'PATH_LENGTH_EXCEEDED',
+  'SELF_SIGNED_CERT_IN_CHAIN',
+  'UNABLE_TO_DECODE_ISSUER_PUBLIC_KEY',
+  'UNABLE_TO_DECRYPT_CERT_SIGNATURE',
+  'UNABLE_TO_DECRYPT_CRL_SIGNATURE',
+  'UNABLE_TO_GET_CRL',
+  'UNABLE_TO_GET_ISSUER_CERT',
+  'UNABLE_TO_GET_ISSUER_CERT_LOCALLY',
+  'UNABLE_TO_VERIFY_LEAF_SIGNATURE',
+]);
 
 /** Codes that mean: the other side closed the connection. */
 const CLOSED: ReadonlySet<string> = new Set([
@@ -73,6 +95,7 @@ export function reasonOf(error: Error, progress: Progress): Reason {
   const code = codeOf(error);
   const known = REASON_OF_CODE[code];
   if (known) return known;
+  if (CERTIFICATE_ERRORS.has(code)) return 'tls_certificate_error';
   if (isMisframed(error)) return progress.head ? 'response_incomplete' : 'protocol_error';
   if (error.name === 'HTTPParserError') return 'protocol_error';
   if (isClosedByPeer(error)) return closedAt(progress);

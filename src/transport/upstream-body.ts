@@ -43,6 +43,8 @@ export class UpstreamBody extends BodyEnd implements ResponseBody {
 
   /** A chunk from the upstream. */
   push(chunk: Uint8Array): void {
+    // The client library brings one after every pause.
+    if (chunk.length === 0) return;
     this.#bytes += chunk.length;
     this.#attempt.lastActivityAt = this.#clock.now();
     if (this.#discarded) {

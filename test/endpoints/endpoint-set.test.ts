@@ -6,7 +6,7 @@ import { EndpointSet } from '../../src/endpoints/endpoint-set.ts';
 import type { ReachableEndpoint } from '../../src/endpoints/endpoint-set.ts';
 import { endpointsOf } from '../../src/endpoints/endpoint.ts';
 import { FakeClock } from '../support/fake-clock.ts';
-import { attemptAt, exchangeAt, respond } from '../support/policy-kit.ts';
+import { attemptAt, exchangeAt, respond, identity } from '../support/policy-kit.ts';
 
 const clock = new FakeClock();
 
@@ -60,11 +60,24 @@ describe('EndpointSet', () => {
     expect(setOf('').pick(exchangeAt(clock))).toBeUndefined();
   });
 
-  it('asks the balancer with the number of those that are left', () => {
-    const asked: number[] = [];
-    const last: Balancer = { name: 'last', pick: (candidates) => (asked.push(candidates), candidates - 1) };
-    expect(tries(setOf('abc', last), 4)).toBe('cbac');
-    expect(asked).toEqual([3, 2, 1, 3]);
+  it('tells the balancer how many there are, and which were tried', () => {
+    const asked: [number, readonly number[]][] = [];
+    const pick: Balancer['pick'] = (candidates, tried) => (asked.push([candidates, tried]), 2 - tried.length);
+    expect(tries(setOf('abc', { name: 'downwards', pick }), 3)).toBe('cba');
+    expect(asked).toEqual([
+      [3, []],
+      [3, [2]],
+      [3, [2, 1]],
+    ]);
+  });
+
+  it('does not count what another upstream of the ladder has tried', () => {
+    const set = setOf('ab');
+    const first = exchangeAt(clock);
+    const a = set.pick(first);
+    if (a) attemptAt(clock, first, a.endpoint);
+    const other = first.redirectedTo(identity('other'), first.request);
+    expect(setOf('ab').pick(other)?.endpoint.host).toBe('a.test');
   });
 
   it('does not let one exchange’s tries concern another', () => {

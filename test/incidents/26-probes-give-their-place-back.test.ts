@@ -22,7 +22,12 @@ async function openedAndDue(upstream: ScriptedUpstream): Promise<OwnSidecar> {
   return own;
 }
 
-const scriptWith = (probe: Step): Step[] => [respond({ status: 500 }), probe, respond({ body: 'ok' })];
+/** The probe gets a new connection: one that closes at its reuse would be nobody's failure. */
+const scriptWith = (probe: Step): Step[] => [
+  respond({ status: 500, headers: { connection: 'close' } }),
+  probe,
+  respond({ body: 'ok' }),
+];
 
 it.each<[string, Step]>([
   ['waits', stall()],

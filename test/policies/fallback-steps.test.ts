@@ -1,12 +1,11 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { Readable } from 'node:stream';
 import { afterAll, describe, expect, it } from 'vitest';
 import type { Exchange, RequestBody } from '../../src/core/exchange.ts';
 import type { Outcome } from '../../src/core/outcome.ts';
 import { fallback } from '../../src/policies/fallback.ts';
-import { NO_BODY, bodyOf, fail, respond, textOf } from '../support/policy-kit.ts';
+import { NO_BODY, bodyOf, bytesBody, fail, respond, textOf } from '../support/policy-kit.ts';
 import type { ExchangeParts } from '../support/policy-kit.ts';
 import { LadderRig } from './ladder-rig.ts';
 
@@ -18,16 +17,13 @@ async function askedOf(step: object, parts: ExchangeParts): Promise<Exchange | u
   return other.calls[0]?.scope;
 }
 
-const bytesBody = (text: string): RequestBody => {
-  const bytes = Buffer.from(text);
-  return { ...NO_BODY, length: bytes.length, open: () => bytes };
-};
+const textBody = (text: string): RequestBody => bytesBody(Buffer.from(text));
 const sentBy = (exchange: Exchange | undefined): string =>
   Buffer.from(exchange?.body.open() as Uint8Array).toString('utf8');
 
 describe('fallback: another upstream', () => {
   it('is asked for the same thing, as part of the same exchange', async () => {
-    const body = bytesBody('{"a":1}');
+    const body = textBody('{"a":1}');
     const request = { method: 'POST', target: '/v1/chat?x=%20', headers: ['accept', '*/*', 'x-a', '1'] };
     const asked = await askedOf({}, { id: 'id-1', request, body, callerTimeoutMs: 77 });
     expect(asked?.request).toMatchObject(request);
@@ -83,7 +79,7 @@ describe('fallback: another upstream', () => {
           target: '/v1/chat/completions?b=%2F&a=1',
           headers: ['x-provider', 'first', 'x-first-only', '1', 'accept', '*/*'],
         },
-        body: bytesBody('{"model":"large","stream_options":{},"n":1}'),
+        body: textBody('{"model":"large","stream_options":{},"n":1}'),
       },
     );
     expect(asked?.request.target).toBe('/api/v2/chat/completions?b=%2F&a=1');
@@ -93,12 +89,16 @@ describe('fallback: another upstream', () => {
   });
 
   it.each([
-    ['a body that is not JSON', bytesBody('model=large')],
-    ['a body that is a list', bytesBody('[1]')],
-    ['a body that is empty', NO_BODY],
-    ['a body that is still coming in', { ...NO_BODY, open: () => Readable.from(['{}']) }],
+    ['a body that is not JSON', textBody('model=large')],
+    ['a body that is a list', textBody('[1]')],
+    ['a body that cannot be kept', { ...NO_BODY, whole: () => Promise.resolve(undefined) }],
   ])('is passed over where its model cannot be set: %s', async (_, body) => {
     expect(await askedOf({ rewrite: { body: { model: 'small' } } }, { body })).toBeUndefined();
+  });
+
+  it('is asked without a body where there is none, whatever is to be set in it', async () => {
+    const asked = await askedOf({ rewrite: { body: { model: 'small' } } }, { body: NO_BODY });
+    expect(asked?.body).toBe(NO_BODY);
   });
 
   it.each([

@@ -3,6 +3,7 @@ import { BodyEnd } from '../../src/core/body-end.ts';
 import { Cancellation } from '../../src/core/cancellation.ts';
 import type { CancelReason } from '../../src/core/cancellation.ts';
 import type { Clock } from '../../src/core/clock.ts';
+import { CREDENTIAL_HEADERS } from '../../src/core/credential-headers.ts';
 import type { Endpoint } from '../../src/core/endpoint.ts';
 import type { Emit, EventMap, EventName } from '../../src/core/events.ts';
 import { Attempt, Exchange } from '../../src/core/exchange.ts';
@@ -31,7 +32,16 @@ export const NO_BODY: RequestBody = {
   length: undefined,
   waitingForClient: false,
   open: () => null,
+  whole: () => Promise.resolve(null),
 };
+
+/** A body that is here already. */
+export const bytesBody = (bytes: Uint8Array): RequestBody => ({
+  ...NO_BODY,
+  length: bytes.length,
+  open: () => bytes,
+  whole: () => Promise.resolve(bytes),
+});
 
 export const ENDPOINT: Endpoint = {
   name: 'http://one.test',
@@ -251,6 +261,7 @@ export const identity = (name = 'main', parts: Partial<UpstreamIdentity> = {}): 
   name,
   dialect: generic,
   idempotent: false,
+  credentialHeaders: CREDENTIAL_HEADERS,
   ...parts,
 });
 
@@ -271,6 +282,7 @@ export function exchangeAt(clock: Pick<Clock, 'now'>, parts: ExchangeParts = {})
     agentId: undefined,
     route: '/main',
     upstream: identity(upstream?.name, upstream),
+    client: () => ({ address: '127.0.0.1', secure: false }),
     request: { method: 'GET', target: '/v1/things', headers: [], host: 'client.test', ...request },
     body: NO_BODY,
     startedAt: clock.now(),

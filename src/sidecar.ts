@@ -173,6 +173,7 @@ export class Sidecar {
     await this.dataPlane.close();
     await Promise.all([this.admin.close(), this.playground.close(), this.supervisor.dispose()]);
     this.#connections.dispose();
+    await this.log.settled();
     this.log.close();
   }
 

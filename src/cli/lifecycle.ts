@@ -1,5 +1,7 @@
 /** The life of a running sidecar as signals and mishaps see it: drain, stop, reload, or go on. */
 
+import { systemClock } from '../core/clock.ts';
+
 /** What is needed of a running sidecar. */
 export interface Stoppable {
   readonly log: {
@@ -11,6 +13,8 @@ export interface Stoppable {
 }
 
 const SIGNAL_NUMBERS = { SIGINT: 2, SIGTERM: 15 } as const;
+
+const SHELL_WATCH_MS = 500;
 
 type StopSignal = keyof typeof SIGNAL_NUMBERS;
 
@@ -36,6 +40,15 @@ class Lifecycle {
       this.#sidecar.log.logger.error({ err: asError(reason) }, 'unhandled rejection; going on');
     });
     process.on('uncaughtException', (error) => this.#onUncaught(error));
+    if (process.env['npm_lifecycle_event'] !== undefined) this.#watchShell(process.ppid);
+  }
+
+  /** Under `npm start`, a signal that is meant for us ends npm's shell and stops there; what is left has nobody to stop it. */
+  #watchShell(shell: number): void {
+    systemClock.setBackgroundTimer(SHELL_WATCH_MS, () => {
+      if (process.ppid === shell) this.#watchShell(shell);
+      else if (!this.#stopping) this.#onStopSignal('SIGTERM');
+    });
   }
 
   #onStopSignal(signal: StopSignal): void {

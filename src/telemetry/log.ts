@@ -14,6 +14,7 @@ export interface LogOptions {
 /** Lines are gathered up to this many bytes; a timer and the exit write what is left. */
 const BATCH_BYTES = 32 * 1024;
 const FLUSH_MS = 250;
+const SETTLE_MS = 1_000;
 
 export class Log {
   readonly logger: pino.Logger;
@@ -48,6 +49,25 @@ export class Log {
   listen(bus: Bus): void {
     bus.on('exchange-ended', (ending) => this.#access(ending));
     describeEvents(bus, this.logger);
+  }
+
+  /**
+   * Resolves when everything logged so far is written, at the latest after a second: a reader may have stopped reading.
+   * To end in the middle of a write would lose its lines, or put later ones before them.
+   */
+  settled(): Promise<void> {
+    return new Promise((resolve) => {
+      const timer = this.#clock.setTimer(SETTLE_MS, resolve);
+      const settle = (): void => {
+        this.#clock.clearTimer(timer);
+        resolve();
+      };
+      try {
+        this.#destination.flush(settle);
+      } catch {
+        settle();
+      }
+    });
   }
 
   /** Writes everything for the last time. */

@@ -55,6 +55,30 @@ describe('a signal to stop', () => {
     },
   );
 
+  it('that only its shell got stops it, too, under npm', async () => {
+    await using upstream = await scriptedUpstream([respond()]);
+    const args = [entry, 'run', '-c', configFile(configFor(upstream))];
+    // npm runs a script by such a shell, which does not pass signals on.
+    const shell = spawn('sh', ['-c', '"$0" "$@" & echo "pid $!" && wait', process.execPath, ...args], {
+      env: { ...process.env, npm_lifecycle_event: 'start' },
+      stdio: ['ignore', 'pipe', 'ignore'],
+    });
+    let output = '';
+    shell.stdout.on('data', (chunk: Buffer) => (output += String(chunk)));
+    onTestFinished(() => {
+      const pid = Number(/^pid (\d+)$/m.exec(output)?.[1]);
+      try {
+        if (pid > 0) process.kill(pid, 'SIGKILL');
+      } catch {
+        // Gone, as it should be.
+      }
+    });
+    await expect.poll(() => output, { timeout: 15_000 }).toContain('"msg":"started"');
+    shell.kill('SIGTERM');
+    await once(shell.stdout, 'close');
+    expect(output).toContain('"msg":"drained"');
+  });
+
   it('loses no line of the log', async () => {
     await using upstream = await scriptedUpstream([respond({ body: 'ok' })]);
     await using sidecar = await runSidecar(['-c', configFile(configFor(upstream))]);

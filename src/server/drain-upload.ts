@@ -13,8 +13,14 @@ export function drainUpload(req: IncomingMessage, clock: Clock): void {
   if (req.destroyed) return;
   req.resume();
   if (req.complete) return;
-  const timer = clock.setBackgroundTimer(LINGER_MS, () => req.socket.destroy());
-  const stop = (): void => clock.clearTimer(timer);
+  const { socket } = req;
+  const stop = (): void => {
+    clock.clearTimer(timer);
+    socket.off('close', stop);
+  };
+  const timer = clock.setBackgroundTimer(LINGER_MS, () => socket.destroy());
   req.once('end', stop);
   req.once('close', stop);
+  // Of a request that is answered already, Node tells neither.
+  socket.once('close', stop);
 }

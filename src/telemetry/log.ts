@@ -1,6 +1,6 @@
 /** Structured logs: pino for what is rare, hand-built lines through the same destination for what happens every time. */
 import pino from 'pino';
-import type { Clock } from '../core/clock.ts';
+import type { Clock, TimerHandle } from '../core/clock.ts';
 import type { ExchangeEnding } from '../core/exchange-ending.ts';
 import { accessLine } from './access-line.ts';
 import type { Bus } from './bus.ts';
@@ -22,6 +22,8 @@ export class Log {
   readonly #clock: Clock;
   #options: LogOptions = { level: 'info', access: 'all' };
   #closed = false;
+  #flushTimer: TimerHandle;
+  readonly #ownsFile: boolean;
 
   /** @param fd where lines go; 1 is standard output */
   constructor(clock: Clock, fd: number | string = 1) {
@@ -38,7 +40,8 @@ export class Log {
       { level: this.#options.level, base: null, formatters: { level: (label) => ({ level: label }) } },
       this.#destination,
     );
-    this.#scheduleFlush();
+    this.#ownsFile = typeof fd === 'string';
+    this.#flushTimer = this.#scheduleFlush();
   }
 
   configure(options: LogOptions): void {
@@ -72,8 +75,12 @@ export class Log {
 
   /** Writes everything for the last time. */
   close(): void {
+    if (this.#closed) return;
     this.#closed = true;
+    this.#clock.clearTimer(this.#flushTimer);
     this.flush();
+    // Standard output is the process's, a file is ours.
+    if (this.#ownsFile) this.#destination.destroy();
   }
 
   /** Writes everything that was logged. Synchronous, so that the process may end right after. */
@@ -94,11 +101,10 @@ export class Log {
     this.#destination.write(accessLine(level, this.#clock.wallMs(), ending));
   }
 
-  #scheduleFlush(): void {
-    this.#clock.setBackgroundTimer(FLUSH_MS, () => {
-      if (this.#closed) return;
+  #scheduleFlush(): TimerHandle {
+    return this.#clock.setBackgroundTimer(FLUSH_MS, () => {
       this.#destination.flush();
-      this.#scheduleFlush();
+      this.#flushTimer = this.#scheduleFlush();
     });
   }
 }

@@ -31,6 +31,7 @@ export class UpstreamBody extends BodyEnd implements ResponseBody {
   #bytes = 0;
   #discarded = false;
   #discardedBytes = 0;
+  #stopDraining: (() => void) | undefined;
   /** Set when the upstream's part is over; delivered when there is a sink. */
   #ending: { readonly completion: Completion; readonly trailers: HeaderList } | undefined;
 
@@ -49,7 +50,7 @@ export class UpstreamBody extends BodyEnd implements ResponseBody {
     this.#attempt.lastActivityAt = this.#clock.now();
     if (this.#discarded) {
       this.#discardedBytes += chunk.length;
-      if (this.#discardedBytes > DRAIN_LIMIT_BYTES) this.#source.abort();
+      if (this.#discardedBytes > DRAIN_LIMIT_BYTES) this.#giveUp();
     } else if (this.#sink) {
       if (!this.#sink.write(chunk)) this.#pause();
     } else {
@@ -94,12 +95,16 @@ export class UpstreamBody extends BodyEnd implements ResponseBody {
     if (this.#ending) return;
     this.resume();
     const timer = this.#clock.setBackgroundTimer(DRAIN_LIMIT_MS, () => {
-      if (!this.#ending) this.#source.abort();
+      if (!this.#ending) this.#giveUp();
     });
-    this.#onEnd = () => this.#clock.clearTimer(timer);
+    this.#stopDraining = () => this.#clock.clearTimer(timer);
   }
 
-  #onEnd: (() => void) | undefined;
+  /** The rest is too large, or takes too long: the connection is not worth it. */
+  #giveUp(): void {
+    this.#stopDraining?.();
+    this.#source.abort();
+  }
 
   #pause(): void {
     if (this.#attempt.paused || this.#ending) return;
@@ -111,7 +116,7 @@ export class UpstreamBody extends BodyEnd implements ResponseBody {
     if (this.#ending) return;
     this.#ending = { completion, trailers };
     this.#attempt.phase = 'ended';
-    this.#onEnd?.();
+    this.#stopDraining?.();
     if (this.#discarded) return;
     if (this.#sink) this.#deliverEnd(this.#sink, completion, trailers);
     else if (completion.end !== 'complete') this.settleEnd(completion);

@@ -12,6 +12,8 @@ export interface Stoppable {
   reload(cause: string): Promise<{ readonly applied: boolean; readonly changed: boolean }>;
 }
 
+type Env = Readonly<Record<string, string | undefined>>;
+
 const SIGNAL_NUMBERS = { SIGINT: 2, SIGTERM: 15 } as const;
 
 const SHELL_WATCH_MS = 500;
@@ -19,8 +21,12 @@ const SHELL_WATCH_MS = 500;
 type StopSignal = keyof typeof SIGNAL_NUMBERS;
 
 /** Never returns to a process that could linger: it ends the process once the sidecar has stopped. */
-export function runUntilStopped(sidecar: Stoppable): Promise<never> {
-  return new Promise(() => new Lifecycle(sidecar).listen());
+export function runUntilStopped(sidecar: Stoppable, env: Env = {}): Promise<never> {
+  return new Promise(() => {
+    const lifecycle = new Lifecycle(sidecar);
+    lifecycle.listen();
+    if (env['npm_lifecycle_event'] !== undefined) lifecycle.watchShell(process.ppid);
+  });
 }
 
 class Lifecycle {
@@ -40,13 +46,12 @@ class Lifecycle {
       this.#sidecar.log.logger.error({ err: asError(reason) }, 'unhandled rejection; going on');
     });
     process.on('uncaughtException', (error) => this.#onUncaught(error));
-    if (process.env['npm_lifecycle_event'] !== undefined) this.#watchShell(process.ppid);
   }
 
   /** Under `npm start`, a signal that is meant for us ends npm's shell and stops there; what is left has nobody to stop it. */
-  #watchShell(shell: number): void {
+  watchShell(shell: number): void {
     systemClock.setBackgroundTimer(SHELL_WATCH_MS, () => {
-      if (process.ppid === shell) this.#watchShell(shell);
+      if (process.ppid === shell) this.watchShell(shell);
       else if (!this.#stopping) this.#onStopSignal('SIGTERM');
     });
   }

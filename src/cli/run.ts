@@ -19,7 +19,7 @@ SIGHUP reads the configuration again, as does every change of its files.`,
     try {
       const sidecar = await Sidecar.start({ input, watch: true });
       // Before the banner: whoever reads it may send signals.
-      const stopped = runUntilStopped(sidecar);
+      const stopped = runUntilStopped(sidecar, io.env);
       const { warnings } = sidecar.supervisor.loaded;
       if (warnings.length > 0) io.err(`${formatProblems(warnings, 'text')}\n`);
       io.err(banner(sidecar));

@@ -85,3 +85,15 @@ export class Cancellation {
     return this.#listeners?.length ?? 0;
   }
 }
+
+/** What `wanted` brings, or undefined as soon as the cancellation comes first. `wanted` must not reject. */
+export function unlessCancelled<T>(wanted: Promise<T>, cancellation: Cancellation): Promise<T | undefined> {
+  return new Promise((resolve) => {
+    const stop = (): void => resolve(undefined);
+    cancellation.onCancel(stop);
+    void wanted.then((value) => {
+      cancellation.off(stop);
+      resolve(value);
+    });
+  });
+}

@@ -6,7 +6,7 @@ import { z } from 'zod';
 import { rewriteBody, rewriteRequest, withoutCredentialParameters } from '../algorithms/rewrite-request.ts';
 import type { RequestRewrite } from '../algorithms/rewrite-request.ts';
 import { BytesBody } from '../core/bytes-body.ts';
-import { Cancellation } from '../core/cancellation.ts';
+import { Cancellation, unlessCancelled } from '../core/cancellation.ts';
 import { sleep } from '../core/clock.ts';
 import type { Exchange } from '../core/exchange.ts';
 import { endToEndHeaders, hasHeader, withoutHeaders } from '../core/header-list.ts';
@@ -210,9 +210,10 @@ class Fallback implements Policy<Exchange> {
   ): Promise<Outcome> {
     let { worst, trigger } = start;
     for (const step of this.#steps) {
-      const take = await step.prepare(exchange);
-      if (!take) continue;
+      // A step may wait for the rest of an upload; whoever ends the exchange does not.
+      const take = await unlessCancelled(step.prepare(exchange), cancellation);
       if (cancellation.cancelled) break;
+      if (!take) continue;
       const outcome = await take(cancellation);
       const failed = this.#triggerOf(outcome);
       const { upstream, emit } = this.#deps;

@@ -28,6 +28,8 @@ export interface AdmitDeps {
   readonly settings: () => AdmitSettings;
   readonly memory: ReplayMemory;
   readonly uploads: UploadWatch;
+  /** The sidecar is about to stop: no connection may outlive its answer. */
+  readonly draining: () => boolean;
 }
 
 export interface Admission {
@@ -47,7 +49,7 @@ export function bodyOf({ req, res, facts, match, upgrade }: Admission, deps: Adm
     memory: deps.memory,
     watch: deps.uploads,
     clock: deps.clock,
-    ...(facts.expectsContinue && { sendContinue: continuation(res) }),
+    ...(facts.expectsContinue && { sendContinue: continuation(res, deps.draining) }),
   });
 }
 
@@ -55,11 +57,11 @@ export function bodyOf({ req, res, facts, match, upgrade }: Admission, deps: Adm
  * A client that was not told to go on may or may not send its body after our answer: unless it was, nobody can know
  * where its next request begins, and the connection must end (RFC 9110 §10.1.1).
  */
-function continuation(res: ServerResponse): () => void {
+function continuation(res: ServerResponse, draining: () => boolean): () => void {
   const keepAlive = res.shouldKeepAlive;
   res.shouldKeepAlive = false;
   return () => {
-    res.shouldKeepAlive = keepAlive;
+    res.shouldKeepAlive = keepAlive && !draining();
     res.writeContinue();
   };
 }

@@ -43,11 +43,10 @@ export class Connections {
     return latest.socket === socket && !latest.headersSent ? 'due' : 'begun';
   }
 
-  /** Answers that have not begun yet tell their clients that the connection ends with them. */
+  /** The last answer on each connection tells its client that the connection ends with it, unless it has begun already. */
   closeAfterAnswers(): void {
-    for (const { latest, waiting } of this.#open.values())
-      for (const res of [latest, ...(waiting ?? [])])
-        if (res && !res.headersSent) res.shouldKeepAlive = false;
+    for (const { latest } of this.#open.values())
+      if (latest && !latest.headersSent) latest.shouldKeepAlive = false;
   }
 
   /** Ends connections on which nothing was ever sent: they are not idle to Node and would hold a close up. */

@@ -68,6 +68,7 @@ export class DataPlane {
       emit,
       memory: this.#memory,
       uploads: new UploadWatch(clock),
+      draining: () => this.#draining,
       runtime: () => supervisor.runtime,
       settings: () => this.#settings,
     });

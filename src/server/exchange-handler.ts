@@ -45,6 +45,7 @@ export interface HandlerDeps {
   readonly settings: () => AdmitSettings;
   readonly memory: ReplayMemory;
   readonly uploads: UploadWatch;
+  readonly draining: () => boolean;
 }
 
 /** Where a request came in: the shared listener, or the one that belongs to an upstream. */

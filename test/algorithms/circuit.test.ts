@@ -187,6 +187,68 @@ describe('Circuit', () => {
     expect(circuit.state).toBe('closed');
   });
 
+  describe('half-open, when answers prove nothing', () => {
+    /** A trial that brought a head, such as 404, from which nothing follows. */
+    const shrug = (circuit: Circuit): void => {
+      const probe = permitOf(circuit);
+      expect(probe.probe).toBe(true);
+      probe.answered = true;
+      circuit.settle(probe, 'neutral', false);
+    };
+
+    it('closes after the time for a probe: somebody answers, and nothing fails', () => {
+      const { circuit, time, changes } = rig();
+      trip(circuit);
+      time.now = OPEN_MS;
+      shrug(circuit);
+      time.now += PROBE_MS - 1;
+      shrug(circuit);
+      expect(circuit.state).toBe('half-open');
+      time.now += 1;
+      expect(permitOf(circuit).probe).toBe(false);
+      expect(changes).toEqual(['closed -> open', 'open -> half-open', 'half-open -> closed']);
+    });
+
+    it('goes on probing for as long as nobody answers at all', () => {
+      const { circuit, time } = rig();
+      trip(circuit);
+      time.now = OPEN_MS;
+      for (let i = 0; i < 10; i++) {
+        const probe = permitOf(circuit);
+        expect(probe.probe).toBe(true);
+        circuit.settle(probe, 'neutral', false);
+        time.now += PROBE_MS;
+      }
+      expect(circuit.state).toBe('half-open');
+    });
+
+    it('counts each round by itself: neither time nor answers of the one before shorten the next', () => {
+      const { circuit, time } = rig();
+      trip(circuit);
+      time.now = OPEN_MS;
+      shrug(circuit);
+      circuit.settle(permitOf(circuit), 'failure', false);
+      time.now += 2 * OPEN_MS;
+      const silent = permitOf(circuit);
+      circuit.settle(silent, 'neutral', false);
+      time.now += PROBE_MS;
+      shrug(circuit);
+      expect(circuit.state).toBe('half-open');
+      expect(permitOf(circuit).probe).toBe(false);
+    });
+  });
+
+  it('is not degraded any more once the signs have aged out, although no call has said so', () => {
+    const watched = { degraded: true };
+    const { circuit, changes } = rig({ isDegraded: () => watched.degraded });
+    circuit.settle(permitOf(circuit), 'success', false);
+    expect(circuit.state).toBe('degraded');
+    watched.degraded = false;
+    expect(circuit.state).toBe('closed');
+    circuit.settle(permitOf(circuit), 'success', false);
+    expect(changes).toEqual(['closed -> degraded', 'degraded -> closed']);
+  });
+
   it('keeps its state when it is reconfigured, and uses the new numbers from then on', () => {
     const { circuit, time, options } = rig();
     trip(circuit);

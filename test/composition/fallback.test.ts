@@ -41,6 +41,22 @@ describe('fallback -> deadline', () => {
     expect(hasty.outcome()).toMatchObject({ reason: 'deadline_exceeded' });
   });
 
+  it('counts no deadline of the first while its complete answer is kept for the case that nobody has a better one', async () => {
+    const rig = new PipelineRig();
+    const policies = { fallback: [{ upstream: 'other' }], deadline: { after: '5s' } };
+    rig.upstream('main', policies, (attempt) => {
+      attempt.phase = 'ended';
+      return respond(503, { attempt: attempt.number });
+    });
+    rig.upstream('other', { deadline: { after: '60s' } }, stalls('waiting'));
+    const { outcome } = rig.start();
+    await rig.clock.advance(59_999);
+    expect(rig.events.of('deadline-exceeded')).toEqual([]);
+    await rig.clock.advance(1);
+    expect(rig.events.of('deadline-exceeded')).toMatchObject([{ upstream: 'other' }]);
+    expect(outcome()).toMatchObject({ head: { status: 503 }, attempt: 1 });
+  });
+
   it('does not ask another upstream when the caller’s time is over', async () => {
     const rig = new PipelineRig();
     const policies = { fallback: [{ upstream: 'other' }, STATIC], deadline: {} };

@@ -86,6 +86,25 @@ describe('retry -> circuit-breaker -> select-endpoint', () => {
     expect(new Set(hosts)).toEqual(new Set(['main-1.test', 'main-2.test']));
   });
 
+  it('keeps the turns even where one of two endpoints always fails', async () => {
+    const rig = new PipelineRig();
+    const policies = { retry: { backoff: EVERY_SECOND, budget: false } };
+    rig.upstream('main', policies, (attempt) =>
+      attempt.endpoint.host === 'main-1.test' ? respond(503) : answers()(attempt),
+    );
+    const hosts: string[] = [];
+    for (let i = 0; i < 6; i++) {
+      const { exchange, outcome } = rig.start();
+      await rig.clock.advance(1_000);
+      bodyOf(outcome()).complete();
+      hosts.push(exchange.attempts.map(({ endpoint }) => endpoint.host.replace('.test', '')).join(' '));
+    }
+    expect(hosts).toEqual([
+      ...['main-1 main-2', 'main-2', 'main-1 main-2'],
+      ...['main-2', 'main-1 main-2', 'main-2'],
+    ]);
+  });
+
   it('leaves a trail: verdict, status or reason, backoff and duration of each', async () => {
     const rig = new PipelineRig();
     rig.upstream(

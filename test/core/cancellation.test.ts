@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { Cancellation } from '../../src/core/cancellation.ts';
+import { Cancellation, unlessCancelled } from '../../src/core/cancellation.ts';
 
 describe('Cancellation', () => {
   it('has no reason until it is cancelled, and then the first one given', () => {
@@ -109,5 +109,21 @@ describe('Cancellation', () => {
     parent.cancel('deadline');
     child.detach();
     expect(child.reason).toBe('deadline');
+  });
+});
+
+describe('unlessCancelled', () => {
+  it('brings what was wanted, and leaves no listener', async () => {
+    const cancellation = new Cancellation();
+    expect(await unlessCancelled(Promise.resolve(7), cancellation)).toBe(7);
+    expect(cancellation.listenerCount).toBe(0);
+  });
+
+  it('does not wait for what comes after the cancellation', async () => {
+    const cancellation = new Cancellation();
+    const never = unlessCancelled(new Promise(() => undefined), cancellation);
+    cancellation.cancel('shutdown');
+    expect(await never).toBeUndefined();
+    expect(await unlessCancelled(new Promise(() => undefined), cancellation)).toBeUndefined();
   });
 });

@@ -1,9 +1,11 @@
 /** The circuit breaker against real failures: what counts, what does not, and how it finds back. */
 import { expect, test } from 'vitest';
+import { apiAt, ownSidecar } from '../incidents/own-sidecar.ts';
 import type { RawResponse } from '../support/client/raw-response.ts';
 import { rawClient } from '../support/raw-client.ts';
+import { scriptedUpstream } from '../support/scripted-upstream.ts';
 import { respond } from '../support/steps/answers.ts';
-import { resetOnAccept } from '../support/steps/connections.ts';
+import { resetOnAccept, staleKeepAlive } from '../support/steps/connections.ts';
 import { closeBeforeResponse, cutMidBody, resetMidBody } from '../support/steps/cuts.ts';
 import { holdResponse, type HeldResponse } from '../support/steps/hold-response.ts';
 import { garbage } from '../support/steps/malformed.ts';
@@ -76,6 +78,41 @@ test('clients that leave say nothing about health, before the answer or in the m
   await on.sidecar.waitForEvent('exchange-ended', 4);
   expect(states(on)).toEqual([]);
   expect(await on.sidecar.metric('outrigger_client_aborts_total', { upstream: 'api' })).toBe(4);
+});
+
+test('callers whose time is up in the middle of an answer say nothing about health', async () => {
+  await using upstream = await scriptedUpstream([
+    stallAfterHead({ headers: { 'content-type': 'application/json' } }, ['{']),
+  ]);
+  const policies = 'policies: { circuitBreaker: { consecutiveFailures: 2, failureRatio: false } }';
+  await using own = await ownSidecar(apiAt(upstream.origin, policies));
+  for (let n = 1; n <= 4; n++) {
+    const response = await own.send({ headers: { 'x-request-timeout-ms': '100' } });
+    await response.waitForBytes(1);
+    await own.clock.advance(100);
+    expect(await response.ended()).not.toBe('complete');
+    const ended = await own.until('exchange-ended', n);
+    expect(ended.at(-1)).toMatchObject({ status: 200, reason: 'deadline_exceeded' });
+  }
+  expect(own.events.of('breaker-changed')).toEqual([]);
+});
+
+test('idle connections that close at their reuse say nothing about health, however many they are', async () => {
+  const warm = holdResponse(staleKeepAlive());
+  await using on = await stage([warm, warm, warm, respond({ body: 'ok' })], {
+    api: 'policies: { retry: { budget: false }, circuitBreaker: { consecutiveFailures: 2 } }',
+  });
+  const firsts = [on.send(), on.send(), on.send()];
+  await warm.waitForHeld(3);
+  warm.release();
+  for (const first of firsts) await (await first).ended();
+  const seconds = await Promise.all([on.send(), on.send(), on.send()]);
+  expect(seconds.map((second) => [second.status, second.header('x-outrigger-attempts')])).toEqual([
+    [200, '2'],
+    [200, '2'],
+    [200, '2'],
+  ]);
+  expect(states(on)).toEqual([]);
 });
 
 test('one success in between starts the count anew', async () => {

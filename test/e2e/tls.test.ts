@@ -71,18 +71,22 @@ describe('the certificate of the upstream', () => {
     ['expired', 'CERT_HAS_EXPIRED'],
     ['wrong-host', 'ERR_TLS_CERT_ALTNAME_INVALID'],
     ['self-signed', 'DEPTH_ZERO_SELF_SIGNED_CERT'],
-  ] as const)('is not when it is %s: 502 at once, and no second try', async (identity, code) => {
-    await using upstream = await scriptedUpstream([respond()], { tls: { identity } });
-    await using proxy = await startSidecar(routeTo(upstream.origin, CA, RETRY_SOON));
-    const response = await request(proxy.port, { path: '/safe/x' });
-    expect([response.status, response.header('x-outrigger-code')]).toEqual([502, 'tls_certificate_error']);
-    expect(response.header('proxy-status')).toContain('error=tls_certificate_error');
-    expect(response.header('x-outrigger-attempts')).toBe('1');
-    expect(await response.text()).toContain(code);
-    const [attempt] = proxy.eventsNamed('attempt-ended');
-    expect(attempt?.attempt.verdict).toEqual({ class: 'permanent', result: 'failure' });
-    expect(upstream.requests).toEqual([]);
-  });
+    ['client', 'INVALID_PURPOSE'],
+  ] as const)(
+    'is not when it is of the kind %s (%s): 502 at once, and no second try',
+    async (identity, code) => {
+      await using upstream = await scriptedUpstream([respond()], { tls: { identity } });
+      await using proxy = await startSidecar(routeTo(upstream.origin, CA, RETRY_SOON));
+      const response = await request(proxy.port, { path: '/safe/x' });
+      expect([response.status, response.header('x-outrigger-code')]).toEqual([502, 'tls_certificate_error']);
+      expect(response.header('proxy-status')).toContain('error=tls_certificate_error');
+      expect(response.header('x-outrigger-attempts')).toBe('1');
+      expect(await response.text()).toContain(code);
+      const [attempt] = proxy.eventsNamed('attempt-ended');
+      expect(attempt?.attempt.verdict).toEqual({ class: 'permanent', result: 'failure' });
+      expect(upstream.requests).toEqual([]);
+    },
+  );
 
   it('is not when no authority is configured that knows it', async () => {
     await using upstream = await scriptedUpstream([respond()], { tls: {} });

@@ -108,6 +108,18 @@ describe('answers without a body', () => {
     expect(on.upstream.requests.map(({ connection }) => connection)).toEqual([1, 2]);
   });
 
+  test('a body that follows an answer to HEAD all the same is nobody else’s answer', async () => {
+    const file = 'HTTP/1.1 200 OK\r\ncontent-length: 6\r\n\r\npoison';
+    const good = 'HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\ngood';
+    const head = `HTTP/1.1 200 OK\r\ncontent-length: ${file.length}\r\n\r\n`;
+    // The body comes late: when the next request is there already.
+    await using on = await stage(({ method, connection }) =>
+      respondRaw(method === 'HEAD' ? head : connection === 1 ? file + good : good),
+    );
+    expect((await on.send({ method: 'HEAD' })).header('content-length')).toBe(String(file.length));
+    expect(await (await on.send()).text()).toBe('good');
+  });
+
   test.each([204, 304])('%i ends with its head, and the connection goes on', async (status) => {
     await using on = await stage([respond({ status, headers: { etag: '"1"' } }), respond({ body: 'next' })]);
     await using client = await rawClient(on.port);
@@ -193,16 +205,17 @@ describe('trailers', () => {
     expect(bytes).not.toMatch(/checksum|chunked/i);
   });
 
-  test('of a request are dropped, and the request is whole', async () => {
+  test('of a request are dropped, with the field that announces them, and the request is whole', async () => {
     await using on = await stage([respond({ body: 'ok' })]);
     await using client = await rawClient(on.port);
     void client.send(
-      'POST /api/x HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\nx-trailer: 1\r\n\r\n',
+      'POST /api/x HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\ntrailer: x-trailer\r\n\r\n3\r\nabc\r\n0\r\nx-trailer: 1\r\n\r\n',
     );
     expect(await (await client.response()).text()).toBe('ok');
     const request = await on.upstream.waitForRequest();
     expect(request.text()).toBe('abc');
     expect(request.trailers).toEqual([]);
+    expect(request.headers('trailer')).toEqual([]);
   });
 });
 

@@ -121,6 +121,15 @@ describe('circuit-breaker: degraded', () => {
     expect(rig.state).toBe('closed');
   });
 
+  it('is not shown any more when the failures have aged out, although nobody has called', async () => {
+    const rig = new BreakerRig(options);
+    await rig.succeed(6);
+    await rig.fail(2);
+    await rig.clock.advance(60_000);
+    expect(rig.state).toBe('closed');
+    expect(rig.policy.snapshot()).toMatchObject({ state: 'closed' });
+  });
+
   it('gives way to open when it gets worse', async () => {
     const rig = new BreakerRig(options);
     await rig.succeed(6);

@@ -108,6 +108,10 @@ describe('circuit-breaker: probes', () => {
     ['too little time given by the caller', () => cancelledOutcome('caller-deadline')],
     ['an answer that came too late for a ladder', () => cancelledOutcome('superseded')],
     ['a refusal inside', () => refuse('no_endpoint')],
+    [
+      'an idle connection that closed at its reuse',
+      () => fail('connection_reset', { staleConnection: true }),
+    ],
   ])('gives the place of a probe that ended in %s to another', async (_, make) => {
     const rig = new BreakerRig({});
     await rig.tripAndWait();
@@ -144,6 +148,19 @@ describe('circuit-breaker: probes', () => {
     await settle();
     expect(rig.state).toBe('half-open');
     expect(rig.start(silence).passed()).toBe(true);
+  });
+
+  it('does not stay half-open for ever where probes bring nothing but 404', async () => {
+    const rig = new BreakerRig({ probeTimeout: '10s' });
+    await rig.tripAndWait();
+    await rig.call(respond(404));
+    await rig.clock.advance(9_999);
+    await rig.call(respond(404));
+    expect(rig.state).toBe('half-open');
+    await rig.clock.advance(1);
+    const calls = [rig.start(silence), rig.start(silence), rig.start(silence)];
+    expect(calls.every(({ passed }) => passed())).toBe(true);
+    expect(rig.changes.at(-1)).toEqual(['half-open', 'closed', 0]);
   });
 
   it('takes a switch of protocols for a success at once: a tunnel may last for days', async () => {

@@ -85,6 +85,10 @@ describe('circuit-breaker', () => {
       ['the end of the sidecar', () => cancelledOutcome('shutdown')],
       ['too little time given by the caller', () => cancelledOutcome('caller-deadline')],
       ['a refusal inside', () => refuse('no_endpoint')],
+      [
+        'an idle connection that closed at its reuse',
+        () => fail('connection_reset', { staleConnection: true }),
+      ],
     ])('not for %s, and does not forget failures for it either', async (_, make) => {
       const rig = new BreakerRig(ONLY_CONSECUTIVE);
       await rig.fail(4);

@@ -3,7 +3,7 @@ import type { Exchange } from '../../src/core/exchange.ts';
 import type { Outcome } from '../../src/core/outcome.ts';
 import { deadline } from '../../src/policies/deadline.ts';
 import { settle } from '../support/fake-clock.ts';
-import { Script, after, bodyOf, exchangeAt, fail, finish, kit } from '../support/policy-kit.ts';
+import { Script, after, attemptAt, bodyOf, exchangeAt, fail, finish, kit } from '../support/policy-kit.ts';
 import { refuse, respond, silence } from '../support/policy-kit.ts';
 import type { ExchangeParts, Step } from '../support/policy-kit.ts';
 import { policyContract } from './contract.ts';
@@ -176,6 +176,31 @@ describe('deadline', () => {
       expect(await answer.body.completion).toMatchObject({ end: 'timed-out', reason: 'deadline_exceeded' });
       expect(events.of('deadline-exceeded')).toHaveLength(1);
       expect(exchange.cancellation.cancelled).toBe(false);
+    });
+
+    it('says nothing of a body that is here in full, and waits for a ladder or for a slow client', async () => {
+      const { clock, start, events } = rig({ after: '5s' });
+      const answer = respond(503, { attempt: 1 });
+      start({}, (exchange) => {
+        attemptAt(clock, exchange).phase = 'ended';
+        return answer;
+      });
+      await clock.advance(60_000);
+      expect(events.all).toEqual([]);
+      expect(bodyOf(answer).ended).toBe(false);
+    });
+
+    it('looks at the attempt that brought the body, whatever became of others', async () => {
+      const { clock, start, events } = rig({ after: '5s' });
+      const answer = respond(503, { attempt: 2 });
+      start({}, (exchange) => {
+        attemptAt(clock, exchange).phase = 'ended';
+        attemptAt(clock, exchange).phase = 'receiving';
+        return answer;
+      });
+      await clock.advance(5_000);
+      expect(await answer.body.completion).toMatchObject({ end: 'timed-out' });
+      expect(events.names).toEqual(['deadline-exceeded']);
     });
 
     it('has nothing more to say after the body', async () => {

@@ -2,7 +2,8 @@
 import { readFileSync } from 'node:fs';
 import type { TlsOptions } from 'node:tls';
 
-export type ServerIdentity = 'server' | 'expired' | 'wrong-host' | 'self-signed';
+/** `client` is good for clients only: a server that shows it is none. */
+export type ServerIdentity = 'server' | 'expired' | 'wrong-host' | 'self-signed' | 'client';
 
 export interface UpstreamTls {
   /** Default `server`: correct for 127.0.0.1 and localhost, signed by `testCa`. */
@@ -38,7 +39,7 @@ export function serverTlsOptions(tls: UpstreamTls): TlsOptions {
   };
 }
 
-function identity(name: ServerIdentity | 'client'): Identity {
+function identity(name: ServerIdentity): Identity {
   return { cert: read(`${name}.cert.pem`), key: read(`${name}.key.pem`) };
 }
 

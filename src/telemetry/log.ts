@@ -4,6 +4,7 @@ import type { Clock, TimerHandle } from '../core/clock.ts';
 import type { ExchangeEnding } from '../core/exchange-ending.ts';
 import { accessLine } from './access-line.ts';
 import type { Bus } from './bus.ts';
+import { LineBuffer } from './line-buffer.ts';
 import { describeEvents } from './log-events.ts';
 
 export interface LogOptions {
@@ -11,14 +12,15 @@ export interface LogOptions {
   readonly access: 'all' | 'errors' | 'off';
 }
 
-/** Lines are gathered up to this many bytes; a timer and the exit write what is left. */
-const BATCH_BYTES = 32 * 1024;
+/** What may wait in memory for a reader that does not read. Lines beyond it are lost, and counted. */
+const MAX_WAITING_BYTES = 16 * 1024 * 1024;
 const FLUSH_MS = 250;
 const SETTLE_MS = 1_000;
 
 export class Log {
   readonly logger: pino.Logger;
   readonly #destination: ReturnType<typeof pino.destination>;
+  readonly #lines: LineBuffer;
   readonly #clock: Clock;
   #options: LogOptions = { level: 'info', access: 'all' };
   #closed = false;
@@ -31,14 +33,15 @@ export class Log {
     this.#destination = pino.destination({
       dest: fd,
       sync: false,
-      minLength: BATCH_BYTES,
-      maxWrite: 2 * BATCH_BYTES,
+      minLength: 1,
+      maxLength: MAX_WAITING_BYTES,
     });
     // A reader that went away must not end the process: there is nobody left to tell.
     this.#destination.on('error', () => undefined);
+    this.#lines = new LineBuffer(this.#destination, () => clock.wallMs());
     this.logger = pino(
       { level: this.#options.level, base: null, formatters: { level: (label) => ({ level: label }) } },
-      this.#destination,
+      this.#lines,
     );
     this.#ownsFile = typeof fd === 'string';
     this.#flushTimer = this.#scheduleFlush();
@@ -66,6 +69,7 @@ export class Log {
         resolve();
       };
       try {
+        this.#lines.flush();
         this.#destination.flush(settle);
       } catch {
         settle();
@@ -86,6 +90,7 @@ export class Log {
   /** Writes everything that was logged. Synchronous, so that the process may end right after. */
   flush(): void {
     try {
+      this.#lines.flush();
       this.#destination.flushSync();
     } catch {
       // Not yet open, or the reader is gone: nothing can be written any more.
@@ -98,12 +103,12 @@ export class Log {
     // A client error is the client's business; what broke or failed is ours.
     const level = ending.reason === undefined && ending.status < 500 ? 'info' : 'warn';
     if (!this.logger.isLevelEnabled(level)) return;
-    this.#destination.write(accessLine(level, this.#clock.wallMs(), ending));
+    this.#lines.write(accessLine(level, this.#clock.wallMs(), ending));
   }
 
   #scheduleFlush(): TimerHandle {
     return this.#clock.setBackgroundTimer(FLUSH_MS, () => {
-      this.#destination.flush();
+      this.#lines.flush();
       this.#flushTimer = this.#scheduleFlush();
     });
   }

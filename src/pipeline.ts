@@ -3,7 +3,15 @@ import type { z } from 'zod';
 import type { Cancellation } from './core/cancellation.ts';
 import type { Attempt, Exchange } from './core/exchange.ts';
 import type { Next, Policy, PolicyModule, Scope } from './core/policy.ts';
-import { attemptTimeout, circuitBreaker, credentials, deadline, fallback, retry } from './policies/index.ts';
+import {
+  attemptTimeout,
+  circuitBreaker,
+  commitGate,
+  credentials,
+  deadline,
+  fallback,
+  retry,
+} from './policies/index.ts';
 
 /** Around the whole exchange; built once per upstream. */
 export const EXCHANGE_POLICIES = [
@@ -18,7 +26,8 @@ export const EXCHANGE_POLICIES = [
 /** Around each attempt; built once per endpoint. */
 export const ATTEMPT_POLICIES = [
   attemptTimeout, //  each attempt has its own clock: connect, first byte, idle
-  credentials, //     the key belongs to the attempt; nothing above may see it
+  credentials, //     the key belongs to the attempt; above the gate, so that it sees what each key is told
+  commitGate, //      innermost: turns errors inside answers into failures before anything above takes them for success
 ] as const satisfies readonly AnyModule<Attempt>[];
 
 /** A module whatever its options are. */

@@ -17,7 +17,8 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   version: [],
   algorithms: ['core'],
   schema: ['core'],
-  policies: LEAF,
+  streams: LEAF,
+  policies: [...LEAF, 'streams'],
   balancing: LEAF,
   endpoints: LEAF,
   discovery: LEAF,
@@ -50,7 +51,7 @@ interface Exception {
 }
 
 const EXCEPTIONS: readonly Exception[] = [
-  ...['pipeline', 'endpoints', 'playground', 'policies'].map((imports) => ({
+  ...['pipeline', 'endpoints', 'playground', 'policies', 'dialects'].map((imports) => ({
     file: 'config/schema.ts',
     imports,
     because: 'it assembles the sections that these modules export (docs/adr/0005)',

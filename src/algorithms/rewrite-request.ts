@@ -61,6 +61,7 @@ const bodyOf = (bytes: Buffer): RequestBody => ({
   length: bytes.length,
   waitingForClient: false,
   open: () => bytes,
+  peek: () => bytes,
   whole: () => Promise.resolve(bytes),
 });
 

@@ -86,8 +86,8 @@ function spread(defaults: MapNode, upstreams: MapNode): { node: MapNode; taken: 
   return { node: { ...upstreams, entries }, taken };
 }
 
-function markDefaults<T extends TreeNode>(node: T): T;
-function markDefaults(node: TreeNode): TreeNode {
+export function markDefaults<T extends TreeNode>(node: T): T;
+export function markDefaults(node: TreeNode): TreeNode {
   if (node.kind === 'scalar') return { ...node, viaDefaults: true };
   if (node.kind === 'list')
     return { ...node, viaDefaults: true, items: node.items.map((item) => markDefaults(item)) };

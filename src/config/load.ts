@@ -3,6 +3,7 @@
  * find files → validate → checks. Reports every problem at once and never throws for bad input.
  */
 import type { z } from 'zod';
+import { applyPresets } from './apply-presets.ts';
 import { applyDefaults, DEFAULTS_KEY, withDefaultsSection } from './defaults.ts';
 import { resolveFiles } from './file-references.ts';
 import type { Finding } from './finding.ts';
@@ -89,7 +90,7 @@ function makeEffective(
 ): Interpolated {
   const ownSection = SchemaView.of(schema).keys.includes(DEFAULTS_KEY);
   const spread = applyDefaults(layered, ownSection);
-  const main = interpolate(prune(spread.root, view), input.env);
+  const main = interpolate(prune(applyPresets(spread.root), view), input.env);
   const findings = [...spread.findings, ...main.findings];
   if (ownSection || !spread.unused) return { ...main, findings };
   const unused = interpolate(prune(spread.unused, view.child(DEFAULTS_KEY)), input.env);

@@ -1,4 +1,5 @@
 /** Where each effective value came from, for `explain` and `print-config --origins`. */
+import { PRESET_SOURCE } from './apply-presets.ts';
 import type { Path } from './path.ts';
 import { nodeAt } from './tree.ts';
 import type { ConfigTree, Place } from './tree.ts';
@@ -35,7 +36,7 @@ export function originOfPlace(place: Place, viaDefaults: boolean): Origin {
 export function formatOrigin(origin: Origin): string {
   switch (origin.kind) {
     case 'file':
-      return `${origin.viaDefaults ? 'defaults ' : ''}${origin.file}:${origin.line}:${origin.column}`;
+      return `${origin.viaDefaults && !origin.file.startsWith(PRESET_SOURCE) ? 'defaults ' : ''}${origin.file}:${origin.line}:${origin.column}`;
     case 'env':
       return `env ${origin.name}`;
     case 'flag':

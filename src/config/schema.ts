@@ -4,9 +4,11 @@
  */
 import { z } from 'zod';
 import { classifyRuleSchema } from '../endpoints/classify.ts';
+import { DIALECT_NAMES } from '../dialects/index.ts';
 import { ATTEMPT_POLICIES, EXCHANGE_POLICIES } from '../pipeline.ts';
 import { playgroundSchema } from '../playground/schema.ts';
 import { credentialsSchema } from '../policies/credentials.ts';
+import { PRESET_NAMES } from './presets.ts';
 import { fileContents } from '../schema/file-contents.ts';
 import {
   headerName,
@@ -66,17 +68,28 @@ const tlsToUpstream = z
 
 /** Settings that `defaults` may give to every upstream. */
 const sharedUpstreamShape = {
-  dialect: z.enum(['generic']).default('generic').describe('Protocol of the upstream.'),
+  preset: z
+    .enum(PRESET_NAMES)
+    .optional()
+    .describe(
+      'A dialect with endpoints and policies that suit it; everything written here or in defaults wins over it.',
+    ),
+  dialect: z
+    .enum(DIALECT_NAMES)
+    .default('generic')
+    .describe(
+      'Protocol of the upstream: what errors mean, where answers begin and end, how to tell clients.',
+    ),
   credentials: z.union([off, credentialsSchema]).optional(),
   classify: z
     .array(classifyRuleSchema)
     .default([])
     .describe('What outcomes mean here; the first rule that fits decides.'),
   idempotent: z
-    .boolean()
+    .union([z.boolean(), z.literal('compute')])
     .default(false)
     .describe(
-      'Your word that sending any request twice does no harm here. POSTs are then retried like GETs.',
+      'Your word on sending a request twice. `true`: it does no harm here, POSTs are retried like GETs. `compute`: it does none but cost where the dialect knows that a call only computes something, such as a completion; it may then be billed twice.',
     ),
   replayLimit: size
     .prefault('10MiB')

@@ -15,6 +15,10 @@ export type CancelReason =
   | 'connect-timeout'
   /** The final response head did not come in time. */
   | 'first-byte-timeout'
+  /** The answer began, but its first word did not come in time. */
+  | 'first-token-timeout'
+  /** The answer comes more slowly than the operator puts up with. */
+  | 'too-slow'
   /** The upstream stopped reading the request. */
   | 'write-timeout'
   /** Nothing moved on an open response for too long. */

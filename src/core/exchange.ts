@@ -1,7 +1,9 @@
 /** One request and its one answer, and the attempts made for it. All state of a request lives here. */
+import { Buffer } from 'node:buffer';
 import type { Readable } from 'node:stream';
 import type { Cancellation } from './cancellation.ts';
-import type { Dialect } from './dialect.ts';
+import { UNKNOWN_CALL } from './dialect.ts';
+import type { AnswerFacts, CallFacts, Dialect } from './dialect.ts';
 import type { Endpoint } from './endpoint.ts';
 import type { HeaderList } from './header-list.ts';
 import type { Reason } from './reasons.ts';
@@ -29,6 +31,8 @@ export interface RequestBody {
   readonly waitingForClient: boolean;
   /** The bytes for one attempt: all of them, none, or a stream. A stream is destroyed with an error when the client leaves. */
   open(): Uint8Array | null | Readable;
+  /** All bytes where they are here already, or null where there is no body; undefined where they are not. */
+  peek(): Uint8Array | null | undefined;
   /**
    * All bytes, once they are here, or null where there is no body; undefined when they cannot be kept. Reads on without
    * waiting for an upstream, within the bounds for replay. Never rejects.
@@ -40,8 +44,13 @@ export interface RequestBody {
 export interface UpstreamIdentity {
   readonly name: string;
   readonly dialect: Dialect;
-  /** The operator's word that sending a request twice does no harm here. */
-  readonly idempotent: boolean;
+  /**
+   * The operator's word on sending a request twice: it does no harm here (`true`), or none but cost where the protocol
+   * knows the call to be a mere computation (`compute`).
+   */
+  readonly idempotent: boolean | 'compute';
+  /** Retries are this sidecar's business: clients are told not to make any of their own. */
+  readonly ownsRetries: boolean;
   /** Lower-case names of the fields in which clients send credentials meant for this upstream. */
   readonly credentialHeaders: ReadonlySet<string>;
 }
@@ -98,6 +107,7 @@ export class Exchange {
   nextAttempt: { readonly backoffMs: number; readonly freshConnection: boolean } = FIRST_ATTEMPT;
   /** Monotonic instant; Infinity when nothing bounds this exchange. */
   deadlineAt = Number.POSITIVE_INFINITY;
+  #call: CallFacts | undefined;
 
   constructor(init: ExchangeInit, parent?: Exchange) {
     this.id = init.id;
@@ -123,6 +133,12 @@ export class Exchange {
     return new Exchange({ ...this.#init(), upstream, request, body }, this);
   }
 
+  /** What is asked for, as the upstream's protocol says. */
+  get call(): CallFacts {
+    this.#call ??= this.upstream.dialect.readCall?.(this.request, () => jsonIn(this.body)) ?? UNKNOWN_CALL;
+    return this.#call;
+  }
+
   #init(): ExchangeInit {
     const { id, traceId, agentId, route, upstream, request, body, startedAt } = this;
     const { cancellation, callerTimeoutMs, clientRetries, client, onInformational } = this;
@@ -141,6 +157,17 @@ export class Exchange {
       client,
       onInformational,
     };
+  }
+}
+
+/** The body as JSON; undefined where it is not here as a whole, or is none. */
+function jsonIn(body: RequestBody): unknown {
+  const bytes = body.peek();
+  if (!bytes) return undefined;
+  try {
+    return JSON.parse(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('utf8'));
+  } catch {
+    return undefined;
   }
 }
 
@@ -174,6 +201,11 @@ export class Attempt {
   lastActivityAt: number;
   /** The client is not reading: the upstream cannot be blamed for silence. */
   paused = false;
+
+  /** What was read of its answer, where its protocol is known; written while it passes. */
+  answer: AnswerFacts | undefined;
+  /** Body bytes received. */
+  receivedBytes = 0;
 
   // The ending, for the trail.
   status: number | undefined;

@@ -27,6 +27,8 @@ export interface Completion {
   readonly reason?: Reason;
   /** Body bytes received from the upstream. */
   readonly bytes: number;
+  /** Set where the end itself says more than how it came: the upstream's own error in the middle of its answer. */
+  readonly verdict?: Verdict;
 }
 
 /** Where a body goes. All calls are synchronous; `end` or `abort` comes exactly once, last. */
@@ -63,6 +65,8 @@ export interface ResponseOutcome {
   readonly verdict: Verdict;
   /** Number of the attempt that brought it; undefined for answers of our own. */
   readonly attempt?: number;
+  /** The body as parsed JSON, where it was read to judge it. */
+  readonly json?: unknown;
   /** Set when the upstream switched protocols (101): the connection, whose end is the body's completion. */
   readonly tunnel?: Duplex;
 }
@@ -80,6 +84,10 @@ export interface FailureOutcome {
   readonly attempt?: number;
   /** For people: what the network said. Holds no secrets. */
   readonly detail: string;
+  /** What the upstream itself said, as parsed JSON: an error inside an answer that looked like a success. */
+  readonly json?: unknown;
+  /** Status and headers that came before it failed, where there were any. */
+  readonly head?: ResponseHead;
 }
 
 /** It was refused here; nothing was sent. */

@@ -2,6 +2,7 @@
 import type { z } from 'zod';
 import type { Cancellation } from './cancellation.ts';
 import type { Clock } from './clock.ts';
+import type { Dialect } from './dialect.ts';
 import type { Emit } from './events.ts';
 import type { Attempt, Exchange, UpstreamIdentity } from './exchange.ts';
 import type { Outcome } from './outcome.ts';
@@ -53,6 +54,8 @@ export interface PolicyModule<S extends Scope, Schema extends z.ZodType> {
   readonly schema: Schema;
   /** True when it works for every upstream unless switched off with `false`. */
   readonly onByDefault: boolean;
+  /** False for protocols in which there is nothing for it to do; it is left out of their pipelines. Default: all. */
+  readonly suits?: (dialect: Dialect) => boolean;
   /**
    * @param previous the policy of the same upstream before a reload; its live state (windows, open circuits, budgets)
    *   must carry over

@@ -57,6 +57,16 @@ export const REASONS = {
     "The upstream's response headers are too large.",
   ),
   protocol_error: reason(502, 'http_protocol_error', "The upstream's answer is not valid HTTP."),
+  first_token_timeout: reason(
+    504,
+    'http_response_timeout',
+    'The upstream began its answer but did not come to its first word in time.',
+  ),
+  too_slow: reason(504, 'connection_read_timeout', 'The answer came too slowly.'),
+  // The upstream answered, but not with an answer.
+  upstream_error: reason(502, 'http_protocol_error', 'The upstream sent an error inside its answer.'),
+  empty_answer: reason(502, 'http_protocol_error', 'The upstream sent an answer with nothing in it.'),
+  malformed_answer: reason(502, 'http_protocol_error', "The upstream's answer cannot be read."),
   // Bounds and refusals of ours.
   deadline_exceeded: reason(504, 'http_response_timeout', 'The total time for this request is used up.'),
   circuit_open: reason(503, 'destination_unavailable', 'The circuit breaker of this upstream is open.'),
@@ -88,7 +98,9 @@ const REASON_OF_CANCEL: Readonly<Record<CancelReason, Reason>> = {
   'connect-timeout': 'connection_timeout',
   'first-byte-timeout': 'first_byte_timeout',
   'write-timeout': 'write_timeout',
+  'first-token-timeout': 'first_token_timeout',
   'idle-timeout': 'idle_timeout',
+  'too-slow': 'too_slow',
   superseded: 'superseded',
   shutdown: 'shutting_down',
 };

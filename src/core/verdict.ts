@@ -16,11 +16,28 @@ export const VERDICT_CLASSES = [
   'quota',
   /** The credential is not accepted: needs a human or another credential. */
   'auth',
+  /** The conversation is longer than the model takes: only a model with a larger window can help. */
+  'context_length',
+  /** The provider will not answer this for what it says. */
+  'content_filter',
   /** The client left, or another answer was chosen. */
   'abandoned',
   /** Refused by the sidecar itself. */
   'refused',
 ] as const;
+
+/** What an operator, or a dialect's table of errors, can say of an answer. */
+export const ANSWER_CLASSES = [
+  'ok',
+  'transient',
+  'throttled',
+  'overloaded',
+  'permanent',
+  'quota',
+  'auth',
+  'context_length',
+  'content_filter',
+] as const satisfies readonly VerdictClass[];
 
 export type VerdictClass = (typeof VERDICT_CLASSES)[number];
 
@@ -40,6 +57,8 @@ const RESULT_OF_CLASS: Readonly<Record<VerdictClass, Verdict['result']>> = {
   permanent: 'neutral',
   quota: 'neutral',
   auth: 'neutral',
+  context_length: 'neutral',
+  content_filter: 'neutral',
   abandoned: 'neutral',
   refused: 'neutral',
 };
@@ -57,6 +76,7 @@ export function verdictOf(name: VerdictClass, retryAfterMs?: number): Verdict {
 /** The verdict once the body has ended too: an answer that broke off was none. */
 export function finalVerdict(outcome: Outcome, completion: Completion | undefined): Verdict {
   if (!completion) return outcome.verdict;
+  if (completion.verdict) return completion.verdict;
   switch (completion.end) {
     case 'upstream-aborted':
     case 'timed-out':

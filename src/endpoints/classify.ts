@@ -1,13 +1,13 @@
 /** Turns what an attempt brought into a verdict: the operator's rules first, then the dialect's own knowledge. */
 import { z } from 'zod';
-import type { Dialect } from '../core/dialect.ts';
-import { headerValues } from '../core/header-list.ts';
+import { ruleFinder } from '../algorithms/error-rules.ts';
+import type { Dialect, ErrorRule } from '../core/dialect.ts';
 import type { FailureOutcome, ResponseOutcome } from '../core/outcome.ts';
 import { REASONS } from '../core/reasons.ts';
 import type { Reason } from '../core/reasons.ts';
-import { verdictOf } from '../core/verdict.ts';
+import { ANSWER_CLASSES, verdictOf } from '../core/verdict.ts';
 import type { Verdict } from '../core/verdict.ts';
-import { statusRange, statusMatcher } from '../schema/status.ts';
+import { statusRange } from '../schema/status.ts';
 import { headerName } from '../schema/scalars.ts';
 import type { Classify } from './select-endpoint.ts';
 
@@ -27,13 +27,21 @@ export const classifyRuleSchema = z
       .record(headerName, pattern)
       .optional()
       .describe('Response headers that must be present; the value is a regular expression, unanchored.'),
-    as: z
-      .enum(['ok', 'transient', 'throttled', 'overloaded', 'permanent', 'quota', 'auth'])
-      .describe('The class that such an outcome has.'),
+    body: z
+      .record(
+        z.string().regex(/^(\/.*)?$/, { error: 'expected a JSON pointer such as "/error/code"' }),
+        pattern,
+      )
+      .optional()
+      .describe(
+        'What an error body must hold: a JSON pointer, in which `*` stands for any member, and a regular expression for the value there. Bodies are read of protocols that the dialect knows.',
+      ),
+    as: z.enum(ANSWER_CLASSES).describe('The class that such an outcome has.'),
   })
-  .refine((rule) => rule.status !== undefined || rule.reason !== undefined || rule.headers !== undefined, {
-    error: 'expected at least one of status, reason and headers',
-  })
+  .refine(
+    ({ status, reason, headers, body }) => [status, reason, headers, body].some((part) => part !== undefined),
+    { error: 'expected at least one of status, reason, headers and body' },
+  )
   .describe(
     'What an answer or failure means, where the default is wrong for this upstream. The first rule that fits decides.',
   );
@@ -66,30 +74,53 @@ function ofFailure(reason: Reason): Verdict {
   }
 }
 
-type Matcher = (outcome: ResponseOutcome | FailureOutcome) => boolean;
-
-function matcherOf(rule: ClassifyRule): Matcher {
-  const status = rule.status && statusMatcher(rule.status);
-  const headers = Object.entries(rule.headers ?? {}).map(
-    ([name, text]) => [name.toLowerCase(), new RegExp(text, 'i')] as const,
+/** Of a rule for both, the reasons concern failures and the rest concerns answers. */
+function answerRules(rules: readonly ClassifyRule[]): (ErrorRule & { readonly as: ClassifyRule['as'] })[] {
+  return rules.flatMap(({ status, headers, body, as }) =>
+    status || headers || body
+      ? [{ as, ...(status && { status }), ...(headers && { headers }), ...(body && { body }) }]
+      : [],
   );
+}
+
+const NO_HEADERS: readonly string[] = [];
+
+export function classifier(rules: readonly ClassifyRule[], dialect: Dialect, wallTime: () => Date): Classify {
+  const findForAnswer = ruleFinder(answerRules(rules));
+  const ruleOf = (outcome: ResponseOutcome | FailureOutcome): Pick<ClassifyRule, 'as'> | undefined => {
+    if (outcome.kind === 'response')
+      return findForAnswer({
+        status: outcome.head.status,
+        headers: outcome.head.headers,
+        json: outcome.json,
+      });
+    const byReason = rules.find(({ reason }) => reason?.includes(outcome.reason));
+    if (byReason || outcome.json === undefined) return byReason;
+    return findForAnswer({
+      status: undefined,
+      headers: outcome.head?.headers ?? NO_HEADERS,
+      json: outcome.json,
+    });
+  };
   return (outcome) => {
-    if (outcome.kind === 'failure') return rule.reason?.includes(outcome.reason) ?? false;
-    // Of a rule for both, the reasons concern failures and the rest concerns responses.
-    if (!status && headers.length === 0) return false;
-    const { head } = outcome;
-    if (status && !status(head.status)) return false;
-    return headers.every(([name, wanted]) => headerValues(head.headers, name).some((is) => wanted.test(is)));
+    const own = ownVerdict(outcome, dialect, wallTime);
+    if (own.class === 'abandoned') return own;
+    const rule = ruleOf(outcome);
+    return rule ? verdictOf(rule.as, own.retryAfterMs) : own;
   };
 }
 
-export function classifier(rules: readonly ClassifyRule[], dialect: Dialect, wallTime: () => Date): Classify {
-  const compiled = rules.map((rule) => ({ matches: matcherOf(rule), as: rule.as }));
-  return (outcome) => {
-    const own =
-      outcome.kind === 'failure' ? ofFailure(outcome.reason) : dialect.classify(outcome.head, wallTime);
-    if (own.class === 'abandoned') return own;
-    const rule = compiled.find(({ matches }) => matches(outcome));
-    return rule ? verdictOf(rule.as, own.retryAfterMs) : own;
-  };
+function ownVerdict(
+  outcome: ResponseOutcome | FailureOutcome,
+  dialect: Dialect,
+  wallTime: () => Date,
+): Verdict {
+  if (outcome.kind === 'response') {
+    const { head, json } = outcome;
+    // A success stays one, whatever it says: what only looked like one has become a failure before it came here.
+    return dialect.classify(head, wallTime, head.status >= 400 ? json : undefined);
+  }
+  return outcome.json !== undefined && outcome.head
+    ? dialect.classify(outcome.head, wallTime, outcome.json)
+    : ofFailure(outcome.reason);
 }

@@ -8,7 +8,7 @@ import type { Clock, TimerHandle } from '../core/clock.ts';
 import type { Attempt } from '../core/exchange.ts';
 import type { Outcome } from '../core/outcome.ts';
 import type { Next, Policy, PolicyDeps, PolicyModule, Snapshot } from '../core/policy.ts';
-import { positiveDuration } from '../schema/scalars.ts';
+import { positiveDuration, size } from '../schema/scalars.ts';
 
 declare module '../core/events.ts' {
   interface EventMap {
@@ -22,7 +22,7 @@ declare module '../core/events.ts' {
   }
 }
 
-const bound = (text: string, fallback: string) =>
+const bound = (text: string, fallback: string | false) =>
   z
     .union([z.literal(false), positiveDuration])
     .prefault(fallback)
@@ -35,10 +35,26 @@ export const attemptTimeoutSchema = z
       'Longest time from the request being sent to the final response head. Interim (1xx) answers do not extend it.',
       '60s',
     ),
+    firstToken: bound(
+      'Longest time from the request being sent to the first word of a streamed answer, where the dialect can tell. Preambles and pings do not count.',
+      false,
+    ),
     idle: bound(
       'Longest silence while a body is on its way, in either direction. Time in which the client does not read is not counted.',
       '120s',
     ),
+    minProgress: z
+      .union([
+        z.literal(false),
+        z.strictObject({
+          bytes: size.describe('Bytes of body that must arrive.'),
+          per: positiveDuration.describe('In every stretch of this length.'),
+        }),
+      ])
+      .default(false)
+      .describe(
+        'Least that must come once an answer has begun; comments of a keep-alive count, too. Time in which the client does not read is not counted. `false`: an answer may trickle.',
+      ),
   })
   .describe('Timers of one attempt. Each attempt starts with fresh ones.');
 
@@ -73,8 +89,14 @@ class AttemptTimeout implements Policy<Attempt> {
   }
 
   snapshot(): Snapshot {
-    const { connect, firstByte, idle } = this.#options;
-    return { connectMs: connect, firstByteMs: firstByte, idleMs: idle };
+    const { connect, firstByte, firstToken, idle, minProgress } = this.#options;
+    return {
+      connectMs: connect,
+      firstByteMs: firstByte,
+      firstTokenMs: firstToken,
+      idleMs: idle,
+      ...(minProgress && { minProgressBytes: minProgress.bytes, minProgressPerMs: minProgress.per }),
+    };
   }
 
   dispose(): void {
@@ -91,6 +113,10 @@ class Watch {
   #timer: TimerHandle | undefined;
   #dueAt = Number.POSITIVE_INFINITY;
   #stopped = false;
+  /** Set when everything of the request had been sent, as far as this timer saw. */
+  #sentAt: number | undefined;
+  /** The stretch whose progress is being measured. */
+  #stretch: { since: number; bytes: number } | undefined;
 
   constructor(attempt: Attempt, options: AttemptTimeoutOptions, deps: PolicyDeps) {
     this.#attempt = attempt;
@@ -144,13 +170,14 @@ class Watch {
   }
 
   /** The bound of the phase the attempt is in. */
-  #bound(): { readonly dueAt: number; readonly reason: CancelReason } {
+  #bound(): Bound {
     const attempt = this.#attempt;
     const { connect, firstByte, idle } = this.#options;
     switch (attempt.phase) {
       case 'connecting':
         return { dueAt: after(attempt.startedAt, connect), reason: 'connect-timeout' };
       case 'waiting':
+        this.#sentAt = attempt.lastActivityAt;
         return { dueAt: after(attempt.lastActivityAt, firstByte), reason: 'first-byte-timeout' };
       case 'sending':
         // The upstream cannot be blamed for a client that does not send, nor below for one that does not read.
@@ -162,24 +189,59 @@ class Watch {
           reason: 'write-timeout',
         };
       case 'receiving':
-        return {
-          dueAt: after(attempt.paused ? this.#clock.now() : attempt.lastActivityAt, idle),
-          reason: 'idle-timeout',
-        };
+        return soonestOf(
+          {
+            dueAt: after(attempt.paused ? this.#clock.now() : attempt.lastActivityAt, idle),
+            reason: 'idle-timeout',
+          },
+          this.#firstTokenBound(),
+          this.#progressBound(),
+        );
       case 'ended':
         return { dueAt: Number.POSITIVE_INFINITY, reason: 'idle-timeout' };
     }
+  }
+
+  /** Only answers that are being read can be waited for in this way. */
+  #firstTokenBound(): Bound {
+    const { answer, startedAt } = this.#attempt;
+    const waiting = answer !== undefined && answer.firstTokenAt === undefined;
+    return {
+      dueAt: waiting ? after(this.#sentAt ?? startedAt, this.#options.firstToken) : Number.POSITIVE_INFINITY,
+      reason: 'first-token-timeout',
+    };
+  }
+
+  #progressBound(): Bound {
+    const { minProgress } = this.#options;
+    const attempt = this.#attempt;
+    if (minProgress === false) return { dueAt: Number.POSITIVE_INFINITY, reason: 'too-slow' };
+    const now = this.#clock.now();
+    this.#stretch ??= { since: now, bytes: attempt.receivedBytes };
+    const over = now - this.#stretch.since >= minProgress.per;
+    const enough = attempt.receivedBytes - this.#stretch.bytes >= minProgress.bytes;
+    // A pause of the client's starts the measurement anew.
+    if (attempt.paused || (over && enough)) this.#stretch = { since: now, bytes: attempt.receivedBytes };
+    return { dueAt: after(this.#stretch.since, minProgress.per), reason: 'too-slow' };
   }
 
   /** Until the head is here, phases change unseen: look again when the shortest of their bounds could be over. */
   #soonest(): number {
     const { phase } = this.#attempt;
     if (phase === 'receiving' || phase === 'ended') return Number.POSITIVE_INFINITY;
-    const { connect, firstByte, idle } = this.#options;
+    const { connect, firstByte, firstToken, idle } = this.#options;
     const now = this.#clock.now();
-    return Math.min(after(now, connect), after(now, firstByte), after(now, idle));
+    return Math.min(after(now, connect), after(now, firstByte), after(now, idle), after(now, firstToken));
   }
 }
+
+interface Bound {
+  readonly dueAt: number;
+  readonly reason: CancelReason;
+}
+
+const soonestOf = (...bounds: readonly Bound[]): Bound =>
+  bounds.reduce((nearest, bound) => (bound.dueAt < nearest.dueAt ? bound : nearest));
 
 const after = (instant: number, ms: number | false): number =>
   ms === false ? Number.POSITIVE_INFINITY : instant + ms;

@@ -15,10 +15,11 @@ import type { Outcome, ResponseHead } from '../core/outcome.ts';
 import type { Next, Policy, PolicyDeps, PolicyModule, Snapshot } from '../core/policy.ts';
 import { REASONS } from '../core/reasons.ts';
 import type { Reason } from '../core/reasons.ts';
-import { verdictOf } from '../core/verdict.ts';
+import { ANSWER_CLASSES, verdictOf } from '../core/verdict.ts';
 import { fileContents } from '../schema/file-contents.ts';
 import { headerName, headerValue, positiveDuration, secret } from '../schema/scalars.ts';
-import { statusMatcher, statusRange } from '../schema/status.ts';
+import { statusMatcher } from '../algorithms/status-ranges.ts';
+import { statusRange } from '../schema/status.ts';
 
 export type FallbackTrigger = Reason | 'status' | 'slow';
 
@@ -39,7 +40,7 @@ declare module '../core/events.ts' {
 const triggerSchema = z
   .strictObject({
     classes: z
-      .array(z.enum(['transient', 'throttled', 'overloaded', 'permanent', 'quota', 'auth', 'refused']))
+      .array(z.enum([...ANSWER_CLASSES, 'refused']).exclude(['ok']))
       .default(['transient', 'throttled', 'overloaded', 'quota', 'auth', 'refused'])
       .describe('Classes of outcomes that lead to the ladder.'),
     statuses: z.array(statusRange).default([]).describe('Response statuses that do so whatever their class.'),

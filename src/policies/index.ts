@@ -1,6 +1,7 @@
 /** All policies. Their order is pipeline.ts's business. */
 export { attemptTimeout } from './attempt-timeout.ts';
 export { circuitBreaker } from './circuit-breaker.ts';
+export { commitGate } from './commit-gate.ts';
 export { credentials } from './credentials.ts';
 export { deadline } from './deadline.ts';
 export { fallback } from './fallback.ts';

@@ -15,7 +15,7 @@ import { discard } from '../core/outcome.ts';
 import type { FailureOutcome, Outcome } from '../core/outcome.ts';
 import type { Next, Policy, PolicyDeps, PolicyModule, Snapshot } from '../core/policy.ts';
 import { reasonOfCancel } from '../core/reasons.ts';
-import { verdictOf } from '../core/verdict.ts';
+import { ANSWER_CLASSES, verdictOf } from '../core/verdict.ts';
 import type { VerdictClass } from '../core/verdict.ts';
 import { count, duration, positiveDuration, ratio } from '../schema/scalars.ts';
 
@@ -72,7 +72,7 @@ export const retrySchema = z
   .strictObject({
     maxRetries: count.max(20).default(2).describe('Attempts after the first.'),
     classes: z
-      .array(z.enum(['transient', 'throttled', 'overloaded', 'permanent', 'quota', 'auth']))
+      .array(z.enum(ANSWER_CLASSES).exclude(['ok']))
       .default(['transient', 'throttled', 'overloaded'])
       .describe('Classes of outcomes that are tried again.'),
     backoff: backoffSchema,
@@ -203,11 +203,14 @@ const isStale = (outcome: Outcome): boolean => outcome.kind === 'failure' && out
 
 /** RFC 9110 §9.2.2 forbids a proxy to repeat a non-idempotent request, unless it knows that nothing was done. */
 function isReplaySafe(exchange: Exchange, outcome: Outcome): boolean {
-  if (IDEMPOTENT.has(exchange.request.method) || exchange.upstream.idempotent) return true;
-  if (headerValue(exchange.request.headers, 'idempotency-key')?.trim()) return true;
-  if (outcome.kind === 'failure') return outcome.requestSent === 'no';
+  const { request, upstream } = exchange;
+  if (IDEMPOTENT.has(request.method) || upstream.idempotent === true) return true;
+  if (headerValue(request.headers, 'idempotency-key')?.trim()) return true;
+  if (outcome.kind === 'failure' && outcome.requestSent === 'no') return true;
   // Turned away at the door: refused for rate or load before any work began.
-  return outcome.verdict.class === 'throttled' || outcome.verdict.class === 'overloaded';
+  if (outcome.verdict.class === 'throttled' || outcome.verdict.class === 'overloaded') return true;
+  const { repeat } = exchange.call;
+  return repeat === 'safe' || (repeat === 'compute' && upstream.idempotent === 'compute');
 }
 
 function backoffOf({ backoff }: RetryOptions): BackoffOptions {

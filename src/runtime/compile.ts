@@ -3,14 +3,13 @@ import { RoundRobin } from '../balancing/round-robin.ts';
 import type { Config, UpstreamConfig } from '../config/schema.ts';
 import type { Clock } from '../core/clock.ts';
 import { CREDENTIAL_HEADERS } from '../core/credential-headers.ts';
-import type { Dialect } from '../core/dialect.ts';
 import type { Endpoint } from '../core/endpoint.ts';
 import type { Emit } from '../core/events.ts';
 import type { Attempt, Exchange } from '../core/exchange.ts';
 import type { Outcome } from '../core/outcome.ts';
 import type { Policy, PolicyDeps, Recipient, Scope } from '../core/policy.ts';
 import type { Random } from '../core/random.ts';
-import { generic } from '../dialects/generic.ts';
+import { DIALECTS } from '../dialects/index.ts';
 import { classifier } from '../endpoints/classify.ts';
 import { EndpointSet } from '../endpoints/endpoint-set.ts';
 import type { ReachableEndpoint } from '../endpoints/endpoint-set.ts';
@@ -46,8 +45,6 @@ export class CompileError extends Error {
     this.path = path;
   }
 }
-
-const DIALECTS: Readonly<Record<UpstreamConfig['dialect'], Dialect>> = { generic };
 
 /** The connect backstop of a transport whose attempts have no bound of their own. */
 const DEFAULT_CONNECT_MS = 10_000;
@@ -92,6 +89,7 @@ class UpstreamCompiler {
         name: this.#name,
         dialect,
         idempotent: config.idempotent,
+        ownsRetries: this.#ownsRetries,
         credentialHeaders: credentialHeadersOf(config),
       },
       settings: settingsOf(config),
@@ -128,6 +126,7 @@ class UpstreamCompiler {
     return modules.flatMap((module) => {
       const options = this.#optionsOf(module.key);
       if (options === undefined || options === false) return [];
+      if (module.suits?.(DIALECTS[this.#config.dialect]) === false) return [];
       const policy = this.#inventory.keep<Policy<S>>(`${owner}/${module.name}`, options, (previous) =>
         this.#buildOne(module, options, previous),
       );
@@ -148,6 +147,11 @@ class UpstreamCompiler {
     } catch (error) {
       throw new CompileError(['upstreams', this.#name, 'policies', module.key], (error as Error).message);
     }
+  }
+
+  get #ownsRetries(): boolean {
+    const retry = this.#optionsOf('retry') as false | undefined | { readonly maxRetries: number };
+    return retry !== undefined && retry !== false && retry.maxRetries > 0;
   }
 
   #optionsOf(key: string): unknown {

@@ -237,6 +237,8 @@ export class ExchangeHandler {
       detail: outcome.detail,
       retryAfterMs: outcome.kind === 'rejection' ? outcome.retryAfterMs : undefined,
       lastAttempt: attemptBehind(exchange, outcome),
+      call: exchange.call,
+      sent: outcome.kind === 'failure' ? outcome.requestSent : 'no',
     });
     sendBytes(res, { ...head, headers: [...head.headers, ...about] }, body);
   }
@@ -282,6 +284,12 @@ function attemptBehind({ attempts, upstream }: Exchange, outcome: Outcome): Atte
   return attempts.findLast((attempt) => attempt.exchange.upstream === upstream);
 }
 
+/** An error to an SDK: with our retries behind it, its own would only multiply them. */
+const isFinal = ({ upstream }: Exchange, outcome: Outcome): boolean =>
+  upstream.ownsRetries &&
+  upstream.dialect.name !== 'generic' &&
+  (outcome.kind !== 'response' || outcome.head.status >= 400);
+
 /** What every answer says about its exchange, whoever made it. */
 function aboutExchange(exchange: Exchange, outcome: Outcome, debug: boolean): string[] {
   const about = [
@@ -296,6 +304,8 @@ function aboutExchange(exchange: Exchange, outcome: Outcome, debug: boolean): st
   const behind = attemptBehind(exchange, outcome);
   if (behind && behind.exchange.upstream !== exchange.upstream)
     about.push('x-outrigger-upstream', behind.exchange.upstream.name);
+  // SDKs that know the field leave retrying to us, who have just done what can be done.
+  if (isFinal(exchange, outcome)) about.push('x-should-retry', 'false');
   if (debug) about.push('x-outrigger-trail', trailOf(exchange));
   return about;
 }

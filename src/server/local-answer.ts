@@ -1,5 +1,6 @@
 /** Answers that the sidecar makes itself: the right status, a standard account of what happened, a code to branch on. */
-import type { Dialect } from '../core/dialect.ts';
+import { UNKNOWN_CALL } from '../core/dialect.ts';
+import type { CallFacts, Dialect } from '../core/dialect.ts';
 import type { Attempt } from '../core/exchange.ts';
 import type { ResponseHead } from '../core/outcome.ts';
 import { REASONS } from '../core/reasons.ts';
@@ -23,6 +24,9 @@ export interface LocalAnswerInput {
   readonly detail?: string | undefined;
   readonly retryAfterMs?: number | undefined;
   readonly lastAttempt?: Attempt | undefined;
+  readonly call?: CallFacts;
+  /** Whether the upstream may have seen the request. */
+  readonly sent?: 'no' | 'maybe';
 }
 
 /** Reasons for which a later try can help although nobody named a time. */
@@ -37,14 +41,17 @@ export function localAnswer(input: LocalAnswerInput): LocalAnswer {
   const { status, title } = REASONS[input.reason];
   const wanted = input.retryAfterMs ?? WORTH_WAITING[input.reason];
   const retryAfterMs = wanted === undefined ? undefined : Math.min(MAX_RETRY_AFTER_MS, Math.ceil(wanted));
-  const { headers, body } = input.dialect.renderError({
+  const rendered = input.dialect.renderError({
     status,
     title,
     reason: input.reason,
     detail: input.detail,
     requestId: input.requestId,
     retryAfterMs,
+    call: input.call ?? UNKNOWN_CALL,
+    sent: input.sent ?? 'no',
   });
+  const { headers, body } = rendered;
   const bytes = Buffer.from(body, 'utf8');
   const all = [
     ...headers,
@@ -61,7 +68,7 @@ export function localAnswer(input: LocalAnswerInput): LocalAnswer {
       String(retryAfterMs),
     );
   }
-  return { head: { status, statusText: '', headers: all }, body: bytes };
+  return { head: { status: rendered.status ?? status, statusText: '', headers: all }, body: bytes };
 }
 
 function accountOf(input: LocalAnswerInput): string {

@@ -15,6 +15,7 @@ export const NO_BODY: RequestBody = {
   length: undefined,
   waitingForClient: false,
   open: () => null,
+  peek: () => null,
   whole: () => Promise.resolve(null),
 };
 
@@ -148,6 +149,10 @@ export class ClientBody implements RequestBody, WatchedUpload {
   open(): Uint8Array | null | Readable {
     if (this.#ended && this.#complete && this.#keptBytes <= ONE_WRITE_BYTES) return this.#allBytes();
     return this.#openStream();
+  }
+
+  peek(): Uint8Array | null | undefined {
+    return this.#ended && this.#complete ? this.#allBytes() : undefined;
   }
 
   whole(): Promise<Uint8Array | null | undefined> {

@@ -47,6 +47,7 @@ export class UpstreamBody extends BodyEnd implements ResponseBody {
     // The client library brings one after every pause.
     if (chunk.length === 0) return;
     this.#bytes += chunk.length;
+    this.#attempt.receivedBytes = this.#bytes;
     this.#attempt.lastActivityAt = this.#clock.now();
     if (this.#discarded) {
       this.#discardedBytes += chunk.length;

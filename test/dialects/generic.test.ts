@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { UNKNOWN_CALL } from '../../src/core/dialect.ts';
 import type { VerdictClass } from '../../src/core/verdict.ts';
 import { generic } from '../../src/dialects/generic.ts';
 
@@ -90,6 +91,8 @@ describe('the generic dialect', () => {
       detail: 'since 3 s',
       requestId: 'r-1',
       retryAfterMs: 1_200.4,
+      call: UNKNOWN_CALL,
+      sent: 'no' as const,
     };
 
     it('with a code to branch on', () => {

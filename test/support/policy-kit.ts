@@ -32,6 +32,7 @@ export const NO_BODY: RequestBody = {
   length: undefined,
   waitingForClient: false,
   open: () => null,
+  peek: () => null,
   whole: () => Promise.resolve(null),
 };
 
@@ -261,6 +262,7 @@ export const identity = (name = 'main', parts: Partial<UpstreamIdentity> = {}): 
   name,
   dialect: generic,
   idempotent: false,
+  ownsRetries: false,
   credentialHeaders: CREDENTIAL_HEADERS,
   ...parts,
 });

@@ -1,0 +1,76 @@
+/** Small readers of JSON that nobody has checked, shared by the dialects. */
+import { valuesAt } from '../algorithms/json-pointer.ts';
+import type { CallFacts } from '../core/dialect.ts';
+
+export function asRecord(value: unknown): Readonly<Record<string, unknown>> | undefined {
+  return value !== null && typeof value === 'object' && !Array.isArray(value)
+    ? (value as Record<string, unknown>)
+    : undefined;
+}
+
+export const asNumber = (value: unknown): number | undefined =>
+  typeof value === 'number' && Number.isFinite(value) && value >= 0 ? value : undefined;
+
+/** The status that an error names for itself, in the places where providers put numbers. */
+export function bodyStatus(json: unknown): number | undefined {
+  for (const place of ['/error/code', '/error/status', '/code', '/error/metadata/status']) {
+    const [value] = valuesAt(json, place);
+    const status = typeof value === 'string' && /^\d{3}$/.test(value) ? Number(value) : value;
+    if (typeof status === 'number' && Number.isInteger(status) && status >= 400 && status <= 599)
+      return status;
+  }
+  return undefined;
+}
+
+/** The last segments of a target's path, without its query. */
+export function lastPathOf(target: string, segments: number): string {
+  const query = target.indexOf('?');
+  const path = query < 0 ? target : target.slice(0, query);
+  return path.replace(/\/+$/, '').split('/').slice(-segments).join('/');
+}
+
+/**
+ * A call whose body is parsed when somebody asks for what stands in it: prompts are large, and most calls go well without
+ * anybody asking.
+ */
+export class LazyCall implements CallFacts {
+  readonly operation: string | undefined;
+  readonly tool = undefined;
+  readonly id = undefined;
+  readonly #json: () => unknown;
+  readonly #repeatOf: (json: unknown) => CallFacts['repeat'];
+  #parsed: { readonly json: unknown } | undefined;
+
+  constructor(
+    operation: string | undefined,
+    json: () => unknown,
+    repeatOf: (json: unknown) => CallFacts['repeat'],
+  ) {
+    this.operation = operation;
+    this.#json = json;
+    this.#repeatOf = repeatOf;
+  }
+
+  get model(): string | undefined {
+    const model = this.#field('model');
+    return typeof model === 'string' ? model : undefined;
+  }
+
+  get stream(): boolean {
+    return this.#field('stream') === true;
+  }
+
+  get repeat(): CallFacts['repeat'] {
+    return this.#repeatOf(this.#body);
+  }
+
+  get #body(): unknown {
+    // Asked for too early, before all of it has come, it is asked for again.
+    if (this.#parsed?.json === undefined) this.#parsed = { json: this.#json() };
+    return this.#parsed.json;
+  }
+
+  #field(name: string): unknown {
+    return asRecord(this.#body)?.[name];
+  }
+}

@@ -1,0 +1,226 @@
+/**
+ * Holds an answer back until it is known to be one: until the first word of a stream, until the whole of a JSON body. An
+ * error, a cut or a stall before that becomes a failure like any other, which retries and ladders can mend unseen. It
+ * stands innermost, so that everything above sees the truth about the attempt.
+ */
+import { z } from 'zod';
+import { messageIn } from '../algorithms/error-message.ts';
+import type { Cancellation } from '../core/cancellation.ts';
+import { AnswerFacts } from '../core/dialect.ts';
+import type { CallFacts, Dialect } from '../core/dialect.ts';
+import type { Attempt } from '../core/exchange.ts';
+import { headerValue, hasHeader, withHeader } from '../core/header-list.ts';
+import type { FailureOutcome, Outcome, ResponseOutcome } from '../core/outcome.ts';
+import type { Next, Policy, PolicyDeps, PolicyModule, Snapshot } from '../core/policy.ts';
+import { REASONS } from '../core/reasons.ts';
+import type { Reason } from '../core/reasons.ts';
+import { verdictOf } from '../core/verdict.ts';
+import { positiveDuration, size } from '../schema/scalars.ts';
+import { HeldBody } from '../streams/held-body.ts';
+import { JsonWatch } from '../streams/json-watch.ts';
+import { StreamWatch } from '../streams/stream-watch.ts';
+import type { Decision } from '../streams/stream-watch.ts';
+
+declare module '../core/events.ts' {
+  interface EventMap {
+    /** An answer whose protocol is known has ended, or was thrown away; `attempt.answer` says what was in it. */
+    'answer-read': { readonly attempt: Attempt; readonly upstream: string };
+  }
+}
+
+export const commitGateSchema = z
+  .strictObject({
+    holdStream: size
+      .prefault('64KiB')
+      .describe('Bytes of a stream that are held while its first word has not come.'),
+    holdJson: size
+      .prefault('1MiB')
+      .describe(
+        'Largest JSON answer that is held to be judged by what it says; larger ones are passed on unread.',
+      ),
+    holdFor: positiveDuration
+      .prefault('60s')
+      .describe('Longest time to hold either. What comes after that is passed on as it is.'),
+    keepAlive: z
+      .union([z.literal(false), positiveDuration])
+      .default(false)
+      .describe('Send a comment into an event stream that has been silent this long. `false`: never.'),
+  })
+  .describe('Holds an answer back until it is known to be one.');
+
+export type CommitGateOptions = z.output<typeof commitGateSchema>;
+
+const JSON_TYPE = /^application\/([a-z0-9.-]+\+)?json\b/i;
+const EVENT_STREAM = /^text\/event-stream\b/i;
+
+class CommitGate implements Policy<Attempt> {
+  readonly name = 'commit-gate';
+  readonly #options: CommitGateOptions;
+  readonly #deps: PolicyDeps;
+
+  constructor(options: CommitGateOptions, deps: PolicyDeps) {
+    this.#options = options;
+    this.#deps = deps;
+  }
+
+  async run(attempt: Attempt, next: Next<Attempt>, cancellation: Cancellation): Promise<Outcome> {
+    // What is compressed can be read, but nothing can be added to it when it breaks off.
+    attempt.replaceHeaders(withHeader(attempt.headers, 'accept-encoding', 'identity'));
+    const outcome = await next(attempt, cancellation);
+    if (outcome.kind !== 'response' || outcome.tunnel) return outcome;
+    const watched = this.#watch(attempt, outcome);
+    return watched ? this.#hold(attempt, outcome, watched) : outcome;
+  }
+
+  snapshot(): Snapshot {
+    const { holdStream, holdJson, holdFor, keepAlive } = this.#options;
+    return {
+      holdStreamBytes: holdStream,
+      holdJsonBytes: holdJson,
+      holdForMs: holdFor,
+      keepAliveMs: keepAlive,
+    };
+  }
+
+  dispose(): void {
+    // Everything it holds belongs to attempts.
+  }
+
+  /** How to watch this answer; undefined where there is nothing to learn from it. */
+  #watch(attempt: Attempt, { head }: ResponseOutcome): ((decide: Decide) => Watch) | undefined {
+    const { call, request } = attempt.exchange;
+    const type = headerValue(head.headers, 'content-type') ?? '';
+    if (request.method === 'HEAD' || head.status === 204 || head.status === 304) return undefined;
+    if (head.status < 300 && EVENT_STREAM.test(type)) return this.#streamWatch(attempt, head, call);
+    const judged = head.status >= 400 || (head.status < 300 && call.operation !== undefined);
+    return judged && JSON_TYPE.test(type) ? this.#jsonWatch(attempt, head, call) : undefined;
+  }
+
+  #streamWatch(
+    attempt: Attempt,
+    head: ResponseOutcome['head'],
+    call: CallFacts,
+  ): ((decide: Decide) => Watch) | undefined {
+    const { dialect } = attempt.exchange.upstream;
+    const facts = new AnswerFacts();
+    const reader = dialect.follow?.(call, facts);
+    if (!reader) return undefined;
+    attempt.answer = facts;
+    const { keepAlive, holdStream } = this.#options;
+    return (decide) =>
+      new StreamWatch({
+        reader,
+        facts,
+        clock: this.#deps.clock,
+        contentEncoding: headerValue(head.headers, 'content-encoding'),
+        holdBytes: holdStream,
+        keepAliveMs: keepAlive === false || hasHeader(head.headers, 'content-length') ? undefined : keepAlive,
+        decide,
+        farewell: (reason) => farewellOf(attempt, head, reason),
+        judge: (json) => dialect.classify(head, () => this.#deps.clock.wallTime(), json),
+        onDiscard: () => giveUp(attempt),
+      });
+  }
+
+  #jsonWatch(attempt: Attempt, head: ResponseOutcome['head'], call: CallFacts): (decide: Decide) => Watch {
+    const { dialect } = attempt.exchange.upstream;
+    return (decide) =>
+      new JsonWatch({
+        contentEncoding: headerValue(head.headers, 'content-encoding'),
+        maxBytes: this.#options.holdJson,
+        isError: head.status >= 400,
+        read: (json) => this.#readJson(attempt, dialect, json, call),
+        decide,
+        onDiscard: () => giveUp(attempt),
+      });
+  }
+
+  #readJson(attempt: Attempt, dialect: Dialect, json: unknown, call: CallFacts): Decision {
+    const facts = new AnswerFacts();
+    const reading = dialect.readJson?.(json, call, facts);
+    attempt.answer = facts;
+    if (reading?.kind === 'error') return { kind: 'fail', reason: 'upstream_error', json };
+    if (reading?.kind === 'empty') return { kind: 'fail', reason: 'empty_answer' };
+    facts.firstTokenAt = this.#deps.clock.now();
+    return { kind: 'pass', json };
+  }
+
+  #hold(attempt: Attempt, outcome: ResponseOutcome, watchFor: (decide: Decide) => Watch): Promise<Outcome> {
+    const { clock, emit, upstream } = this.#deps;
+    return new Promise((resolve) => {
+      let over = false;
+      const watch = watchFor((decision) => {
+        over = true;
+        clock.clearTimer(timer);
+        if (decision.kind === 'pass')
+          resolve({ ...outcome, body, ...(decision.json !== undefined && { json: decision.json }) });
+        else {
+          body.drop();
+          // What still comes is the rest of something that is no answer.
+          if (attempt.phase !== 'ended') giveUp(attempt);
+          emit('answer-read', { attempt, upstream });
+          resolve(failureOf(attempt, outcome, decision));
+        }
+      });
+      const limit = Math.max(this.#options.holdStream, this.#options.holdJson) + MARGIN_BYTES;
+      const body: HeldBody = new HeldBody(outcome.body, watch, limit);
+      watch.attach(body);
+      const timer = clock.setTimer(this.#options.holdFor, () => watch.commit());
+      body.onEnd(() => emit('answer-read', { attempt, upstream }));
+      if (!watch.readable) watch.commit();
+      body.start();
+      if (over) clock.clearTimer(timer);
+    });
+  }
+}
+
+/** One read of a socket may go beyond what is held. */
+const MARGIN_BYTES = 128 * 1024;
+
+type Decide = (decision: Decision) => void;
+type Watch = StreamWatch | JsonWatch;
+
+const giveUp = (attempt: Attempt): void => attempt.cancellation.cancel('superseded');
+
+function failureOf(
+  attempt: Attempt,
+  { head }: ResponseOutcome,
+  { reason, json }: Extract<Decision, { kind: 'fail' }>,
+): FailureOutcome {
+  return {
+    kind: 'failure',
+    reason,
+    requestSent: 'maybe',
+    staleConnection: false,
+    verdict: verdictOf('transient'),
+    attempt: attempt.number,
+    detail: messageIn(json) ?? '',
+    head,
+    ...(json !== undefined && { json }),
+  };
+}
+
+/** What a client is told in the middle of a stream; undefined where its framing leaves no room for more. */
+function farewellOf(attempt: Attempt, head: ResponseOutcome['head'], reason: Reason): string | undefined {
+  if (hasHeader(head.headers, 'content-length')) return undefined;
+  const { exchange } = attempt;
+  return exchange.upstream.dialect.renderStreamError?.({
+    ...REASONS[reason],
+    reason,
+    detail: undefined,
+    requestId: exchange.id,
+    retryAfterMs: undefined,
+    call: exchange.call,
+    sent: 'maybe',
+  });
+}
+
+export const commitGate: PolicyModule<Attempt, typeof commitGateSchema> = {
+  name: 'commit-gate',
+  key: 'commitGate',
+  schema: commitGateSchema,
+  onByDefault: true,
+  // Bytes of protocols that nobody can read are passed on as they come.
+  suits: (dialect) => dialect.readJson !== undefined || dialect.follow !== undefined,
+  build: (options, deps) => new CommitGate(options, deps),
+};

@@ -1,0 +1,106 @@
+/** Waits for the whole of a JSON answer, within a bound, to judge it by what it says. */
+import { Buffer } from 'node:buffer';
+import type { HeaderList } from '../core/header-list.ts';
+import type { Completion } from '../core/outcome.ts';
+import { decoderOf } from './decoder.ts';
+import type { Decoder } from './decoder.ts';
+import type { BodyWatcher, HeldBody } from './held-body.ts';
+import type { Decision } from './stream-watch.ts';
+
+export interface JsonWatchInit {
+  readonly contentEncoding: string | undefined;
+  /** Larger answers are passed on unread. */
+  readonly maxBytes: number;
+  /** True for error statuses: whatever their body is, the status stands. */
+  readonly isError: boolean;
+  /** Judges the parsed body of a success. */
+  readonly read: (json: unknown) => Decision;
+  readonly decide: (decision: Decision) => void;
+  readonly onDiscard: () => void;
+}
+
+export class JsonWatch implements BodyWatcher {
+  readonly #init: JsonWatchInit;
+  readonly #decoder: Decoder | undefined;
+  #body!: HeldBody;
+  #parts: Uint8Array[] = [];
+  #bytes = 0;
+  #decided: Decision['kind'] | undefined;
+  #over = false;
+
+  constructor(init: JsonWatchInit) {
+    this.#init = init;
+    this.#decoder = decoderOf(init.contentEncoding, (bytes) => this.#collect(bytes));
+  }
+
+  /** False for a content coding that cannot be read. */
+  get readable(): boolean {
+    return this.#decoder !== undefined;
+  }
+
+  attach(body: HeldBody): void {
+    this.#body = body;
+  }
+
+  /** It has been held long enough, whatever it is. */
+  commit(): void {
+    this.#decide({ kind: 'pass' });
+  }
+
+  chunk(bytes: Uint8Array): void {
+    if (!this.#decided) this.#decoder?.push(bytes);
+  }
+
+  over(completion: Completion, trailers: HeaderList): void {
+    this.#over = true;
+    if (this.#decided || !this.#decoder) this.#finished(completion, trailers);
+    else this.#decoder.finish(() => this.#finished(completion, trailers));
+  }
+
+  discarded(): void {
+    this.#decoder?.close();
+    if (!this.#over) this.#init.onDiscard();
+  }
+
+  #collect(bytes: Uint8Array): void {
+    if (this.#decided) return;
+    this.#parts.push(bytes);
+    this.#bytes += bytes.length;
+    if (this.#bytes > this.#init.maxBytes) this.#decide({ kind: 'pass' });
+  }
+
+  #decide(decision: Decision): void {
+    if (this.#decided) return;
+    this.#decided = decision.kind;
+    this.#parts = [];
+    this.#init.decide(decision);
+  }
+
+  #finished(completion: Completion, trailers: HeaderList): void {
+    if (!this.#decided) this.#decide(this.#judge(completion));
+    if (this.#decided !== 'pass') return;
+    if (completion.end === 'complete') this.#body.close({ completion, clean: true, trailers });
+    else this.#body.close({ completion, clean: false });
+  }
+
+  #judge(completion: Completion): Decision {
+    const { isError, read } = this.#init;
+    if (completion.end !== 'complete')
+      return isError
+        ? { kind: 'pass' }
+        : { kind: 'fail', reason: completion.reason ?? 'response_incomplete' };
+    const text = Buffer.concat(this.#parts).toString('utf8');
+    const json = parse(text);
+    if (isError) return json === undefined ? { kind: 'pass' } : { kind: 'pass', json };
+    if (json !== undefined) return read(json);
+    return { kind: 'fail', reason: text.trim() === '' ? 'empty_answer' : 'malformed_answer' };
+  }
+}
+
+function parse(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}

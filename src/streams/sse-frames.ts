@@ -1,0 +1,103 @@
+/**
+ * Follows the frames of an event stream (HTML standard, "server-sent events") in whatever pieces it arrives. It copies
+ * nothing that it does not need and keeps at most one unfinished frame. Bytes are handled as one character each.
+ */
+import { Buffer } from 'node:buffer';
+
+/** @param data lines of data joined by line feeds; bytes as characters */
+export type OnEvent = (event: string, data: string, id: string | undefined) => void;
+
+/** Of a frame that is larger than `MAX_FRAME`, so much is kept and read: its name stands at its start. */
+const KEPT_OF_LARGE = 64 * 1024;
+const MAX_FRAME = 4 * 1024 * 1024;
+
+const BOM = '\xef\xbb\xbf';
+
+export class SseFrames {
+  readonly #onEvent: OnEvent;
+  /** What came of the frame that is not finished. */
+  #tail = '';
+  /** The frame is too large: its middle is let go. */
+  #truncated = false;
+  #endedWithCr = false;
+  #started = false;
+
+  constructor(onEvent: OnEvent) {
+    this.#onEvent = onEvent;
+  }
+
+  /** Something of an unfinished frame has passed: what is written now would become a part of it. */
+  get midFrame(): boolean {
+    return this.#tail !== '';
+  }
+
+  push(chunk: Uint8Array): void {
+    const text = this.#normalised(
+      Buffer.from(chunk.buffer, chunk.byteOffset, chunk.length).toString('latin1'),
+    );
+    // Where the tail ends with a line feed, the empty line may begin there.
+    let searchFrom = Math.max(0, this.#tail.length - 1);
+    const all = this.#tail === '' ? text : this.#tail + text;
+    let start = 0;
+    for (;;) {
+      const end = all.indexOf('\n\n', searchFrom);
+      if (end < 0) break;
+      if (end > start) this.#frame(all.slice(start, end));
+      start = end + 2;
+      searchFrom = start;
+    }
+    this.#keep(start === 0 ? all : all.slice(start));
+  }
+
+  /** All three line ends as line feeds. A carriage return at the end counts at once; a line feed after it is dropped. */
+  #normalised(raw: string): string {
+    let text = raw;
+    if (this.#endedWithCr && text.startsWith('\n')) text = text.slice(1);
+    if (raw !== '') this.#endedWithCr = raw.endsWith('\r');
+    return text.includes('\r') ? text.replace(/\r\n?/g, '\n') : text;
+  }
+
+  #keep(tail: string): void {
+    // Further empty lines between frames belong to none.
+    let from = 0;
+    if (!this.#truncated) while (tail[from] === '\n') from += 1;
+    const rest = from === 0 ? tail : tail.slice(from);
+    if (rest.length <= MAX_FRAME) this.#tail = rest;
+    else {
+      this.#truncated = true;
+      this.#tail = rest.slice(0, KEPT_OF_LARGE) + rest.slice(-1);
+    }
+  }
+
+  #frame(text: string): void {
+    this.#truncated = false;
+    let frame = text;
+    if (!this.#started) {
+      this.#started = true;
+      if (frame.startsWith(BOM)) frame = frame.slice(BOM.length);
+    }
+    // By far the most frames of model APIs are one line.
+    if (frame.startsWith('data:') && !frame.includes('\n')) {
+      this.#onEvent('', frame.slice(frame[5] === ' ' ? 6 : 5), undefined);
+      return;
+    }
+    this.#fields(frame);
+  }
+
+  #fields(frame: string): void {
+    let event = '';
+    let data: string | undefined;
+    let id: string | undefined;
+    for (const line of frame.split('\n')) {
+      const colon = line.indexOf(':');
+      if (colon === 0) continue;
+      const name = colon < 0 ? line : line.slice(0, colon);
+      const value = colon < 0 ? '' : line.slice(line[colon + 1] === ' ' ? colon + 2 : colon + 1);
+      if (name === 'data') data = data === undefined ? value : `${data}\n${value}`;
+      else if (name === 'event') event = value;
+      else if (name === 'id') id = value;
+    }
+    // Without data nothing is dispatched.
+    if (data !== undefined) this.#onEvent(event, data, id);
+  }
+}

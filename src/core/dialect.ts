@@ -14,6 +14,8 @@ export interface CallFacts {
   readonly tool: string | undefined;
   /** A stream of events is wanted as the answer. */
   readonly stream: boolean;
+  /** What the call needs of a model beyond text, such as `tools`, `vision` or `json_schema`. */
+  readonly needs: readonly string[];
   /** Identifier of a JSON-RPC request; its answer must carry the same. Undefined: none, or a notification. */
   readonly id: string | number | undefined;
   /**
@@ -28,6 +30,7 @@ export const UNKNOWN_CALL: CallFacts = {
   model: undefined,
   tool: undefined,
   stream: false,
+  needs: [],
   id: undefined,
   repeat: 'unsafe',
 };

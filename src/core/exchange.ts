@@ -1,5 +1,4 @@
 /** One request and its one answer, and the attempts made for it. All state of a request lives here. */
-import { Buffer } from 'node:buffer';
 import type { Readable } from 'node:stream';
 import type { Cancellation } from './cancellation.ts';
 import { UNKNOWN_CALL } from './dialect.ts';
@@ -160,12 +159,14 @@ export class Exchange {
   }
 }
 
+const utf8 = new TextDecoder();
+
 /** The body as JSON; undefined where it is not here as a whole, or is none. */
 function jsonIn(body: RequestBody): unknown {
   const bytes = body.peek();
   if (!bytes) return undefined;
   try {
-    return JSON.parse(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('utf8'));
+    return JSON.parse(utf8.decode(bytes));
   } catch {
     return undefined;
   }

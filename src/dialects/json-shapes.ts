@@ -29,6 +29,12 @@ export function lastPathOf(target: string, segments: number): string {
   return path.replace(/\/+$/, '').split('/').slice(-segments).join('/');
 }
 
+/** What a protocol finds in a body that was parsed; undefined where it is not here or no JSON. */
+export interface CallQuestions {
+  readonly repeat: (json: unknown) => CallFacts['repeat'];
+  readonly needs?: (json: unknown) => readonly string[];
+}
+
 /**
  * A call whose body is parsed when somebody asks for what stands in it: prompts are large, and most calls go well without
  * anybody asking.
@@ -38,17 +44,13 @@ export class LazyCall implements CallFacts {
   readonly tool = undefined;
   readonly id = undefined;
   readonly #json: () => unknown;
-  readonly #repeatOf: (json: unknown) => CallFacts['repeat'];
+  readonly #questions: CallQuestions;
   #parsed: { readonly json: unknown } | undefined;
 
-  constructor(
-    operation: string | undefined,
-    json: () => unknown,
-    repeatOf: (json: unknown) => CallFacts['repeat'],
-  ) {
+  constructor(operation: string | undefined, json: () => unknown, questions: CallQuestions) {
     this.operation = operation;
     this.#json = json;
-    this.#repeatOf = repeatOf;
+    this.#questions = questions;
   }
 
   get model(): string | undefined {
@@ -61,7 +63,11 @@ export class LazyCall implements CallFacts {
   }
 
   get repeat(): CallFacts['repeat'] {
-    return this.#repeatOf(this.#body);
+    return this.#questions.repeat(this.#body);
+  }
+
+  get needs(): readonly string[] {
+    return this.#questions.needs?.(this.#body) ?? [];
   }
 
   get #body(): unknown {

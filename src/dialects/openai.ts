@@ -79,8 +79,25 @@ const OPERATIONS: ReadonlyMap<string, string> = new Map([
 
 function readCall(request: RequestHead, json: () => unknown): CallFacts {
   const operation = request.method === 'POST' ? operationOf(request.target) : undefined;
-  return new LazyCall(operation, json, (body) => (leavesTraces(operation, body) ? 'unsafe' : 'compute'));
+  return new LazyCall(operation, json, {
+    repeat: (body) => (leavesTraces(operation, body) ? 'unsafe' : 'compute'),
+    needs: needsOf,
+  });
 }
+
+/** Where a request says that it wants more than text, in chat completions and in Responses. */
+const NEEDS: Readonly<Record<string, readonly string[]>> = {
+  tools: ['/tools/*', '/functions/*'],
+  vision: ['/messages/*/content/*/image_url', '/input/*/content/*/image_url'],
+  audio: ['/messages/*/content/*/input_audio', '/audio'],
+  files: ['/messages/*/content/*/file', '/input/*/content/*/file_id'],
+  json_schema: ['/response_format/json_schema', '/text/format/schema'],
+};
+
+const needsOf = (json: unknown): readonly string[] =>
+  Object.entries(NEEDS)
+    .filter(([, places]) => places.some((place) => valuesAt(json, place).length > 0))
+    .map(([need]) => need);
 
 function operationOf(target: string): string | undefined {
   return OPERATIONS.get(lastPathOf(target, 2)) ?? OPERATIONS.get(lastPathOf(target, 1));

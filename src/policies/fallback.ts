@@ -3,23 +3,20 @@
  * everything, so that it can answer for any ending below, refusals and exhausted time included.
  */
 import { z } from 'zod';
-import { rewriteBody, rewriteRequest, withoutCredentialParameters } from '../algorithms/rewrite-request.ts';
-import type { RequestRewrite } from '../algorithms/rewrite-request.ts';
-import { BytesBody } from '../core/bytes-body.ts';
 import { Cancellation, unlessCancelled } from '../core/cancellation.ts';
 import { sleep } from '../core/clock.ts';
 import type { Exchange } from '../core/exchange.ts';
-import { endToEndHeaders, hasHeader, withoutHeaders } from '../core/header-list.ts';
 import { discard, whenOver } from '../core/outcome.ts';
-import type { Outcome, ResponseHead } from '../core/outcome.ts';
+import type { Outcome } from '../core/outcome.ts';
 import type { Next, Policy, PolicyDeps, PolicyModule, Snapshot } from '../core/policy.ts';
 import { REASONS } from '../core/reasons.ts';
 import type { Reason } from '../core/reasons.ts';
-import { ANSWER_CLASSES, verdictOf } from '../core/verdict.ts';
-import { fileContents } from '../schema/file-contents.ts';
-import { headerName, headerValue, positiveDuration, secret } from '../schema/scalars.ts';
+import { verdictOf } from '../core/verdict.ts';
+import { positiveDuration } from '../schema/scalars.ts';
 import { statusMatcher } from '../algorithms/status-ranges.ts';
 import { statusRange } from '../schema/status.ts';
+import { STEP_CLASSES, StaticStep, staticStep, UpstreamStep, upstreamStep } from '../ladder/steps.ts';
+import type { Step } from '../ladder/steps.ts';
 
 export type FallbackTrigger = Reason | 'status' | 'slow';
 
@@ -40,7 +37,7 @@ declare module '../core/events.ts' {
 const triggerSchema = z
   .strictObject({
     classes: z
-      .array(z.enum([...ANSWER_CLASSES, 'refused']).exclude(['ok']))
+      .array(STEP_CLASSES)
       .default(['transient', 'throttled', 'overloaded', 'quota', 'auth', 'refused'])
       .describe('Classes of outcomes that lead to the ladder.'),
     statuses: z.array(statusRange).default([]).describe('Response statuses that do so whatever their class.'),
@@ -51,55 +48,6 @@ const triggerSchema = z
   })
   .prefault({})
   .describe('What leads to the ladder, and from one step to the next.');
-
-const rewriteSchema = z
-  .strictObject({
-    path: z
-      .array(
-        z.strictObject({
-          from: z.string().startsWith('/').describe('Start of the path to replace.'),
-          to: z.string().startsWith('/').describe('What to put there.'),
-        }),
-      )
-      .default([])
-      .describe('Replaces the start of the path.'),
-    setHeaders: z
-      .record(headerName, secret(headerValue))
-      .default({})
-      .describe('Fields to set. Their values are never printed.'),
-    removeHeaders: z.array(headerName).default([]).describe('Fields to remove.'),
-    body: z
-      .record(z.string(), z.json())
-      .default({})
-      .describe('Top-level fields to set in a JSON body, such as model; null removes one.'),
-  })
-  .prefault({})
-  .describe('Changes to the request for this step.');
-
-const upstreamStep = z.strictObject({
-  upstream: z.string().min(1).describe('Another upstream: its own policies, endpoints and credentials.'),
-  rewrite: rewriteSchema,
-  forwardCredentials: z
-    .boolean()
-    .default(false)
-    .describe('Send the client’s own credentials there, too. Only for upstreams of the same owner.'),
-});
-
-const staticStep = z.strictObject({
-  static: z
-    .strictObject({
-      status: z.number().int().min(200).max(599).default(200).describe('Status of the answer.'),
-      headers: z.record(headerName, headerValue).default({}).describe('Its header fields.'),
-      body: z.string().optional().describe('Its body as text.'),
-      json: z.json().optional().describe('Its body as a JSON value.'),
-      file: fileContents.optional().describe('A file with its body, read with the configuration.'),
-    })
-    .refine(
-      (answer) => [answer.body, answer.json, answer.file].filter((part) => part !== undefined).length <= 1,
-      { error: 'expected at most one of body, json and file' },
-    )
-    .describe('An answer that is always there.'),
-});
 
 const ladderSchema = z.strictObject({
   after: positiveDuration
@@ -126,16 +74,6 @@ const ladderOf = (options: FallbackOptions): Ladder =>
 export const fallbackTargets = (options: FallbackOptions): string[] =>
   ladderOf(options).steps.flatMap((step) => ('upstream' in step ? [step.upstream] : []));
 
-/** One rung. */
-interface Step {
-  readonly name: string;
-  /** Everything this step needs of the exchange, its body above all; undefined when it cannot serve it. */
-  prepare(exchange: Exchange): Promise<Taker | undefined>;
-}
-
-/** A rung that can be taken. */
-type Taker = (cancellation: Cancellation) => Promise<Outcome>;
-
 class Fallback implements Policy<Exchange> {
   readonly name = 'fallback';
   readonly #ladder: Ladder;
@@ -160,7 +98,7 @@ class Fallback implements Policy<Exchange> {
       ? pending
       : this.#inTime(pending, exchange, { after, primary, cancellation }));
     if (first === 'slow') return this.#climb(exchange, cancellation, { trigger: 'slow', worst: undefined });
-    const trigger = this.#triggerOf(first);
+    const trigger = this.#triggerOf(first) ?? this.#specialTriggerOf(first);
     if (trigger === undefined || cancellation.cancelled) return first;
     return this.#climb(exchange, cancellation, { trigger, worst: first });
   }
@@ -210,13 +148,15 @@ class Fallback implements Policy<Exchange> {
     start: { trigger: FallbackTrigger; worst: Outcome | undefined },
   ): Promise<Outcome> {
     let { worst, trigger } = start;
+    let last = worst;
     for (const step of this.#steps) {
+      if (!this.#isFor(step, last)) continue;
       // A step may wait for the rest of an upload; whoever ends the exchange does not.
       const take = await unlessCancelled(step.prepare(exchange), cancellation);
       if (cancellation.cancelled) break;
       if (!take) continue;
       const outcome = await take(cancellation);
-      const failed = this.#triggerOf(outcome);
+      const failed = this.#triggerOf(outcome) ?? this.#specialTriggerOf(outcome);
       const { upstream, emit } = this.#deps;
       emit('fallback-taken', {
         exchange,
@@ -230,12 +170,26 @@ class Fallback implements Policy<Exchange> {
         return outcome;
       }
       trigger = failed;
+      last = outcome;
       if (worst) discard(outcome);
       else worst = outcome;
     }
     return (
       worst ?? { kind: 'rejection', reason: 'no_endpoint', by: this.name, verdict: verdictOf('refused') }
     );
+  }
+
+  /** A class that `on` leaves alone, but some step is for. */
+  #specialTriggerOf(outcome: Outcome): FallbackTrigger | undefined {
+    const { class: name } = outcome.verdict;
+    if (!this.#steps.some(({ classes }) => classes?.has(name))) return undefined;
+    return outcome.kind === 'response' ? 'status' : outcome.reason;
+  }
+
+  /** A step that names its classes is for these alone; one that does not, for what `on` says. */
+  #isFor({ classes }: Step, last: Outcome | undefined): boolean {
+    if (!last) return classes === undefined;
+    return classes ? classes.has(last.verdict.class) : this.#triggerOf(last) !== undefined;
   }
 
   /** Undefined: this outcome is an answer. */
@@ -249,88 +203,6 @@ class Fallback implements Policy<Exchange> {
       return listed || this.#triggerStatus(outcome.head.status) ? 'status' : undefined;
     return listed || reasons.includes(outcome.reason) ? outcome.reason : undefined;
   }
-}
-
-class UpstreamStep implements Step {
-  readonly name: string;
-  readonly #rewrite: RequestRewrite;
-  readonly #forwardCredentials: boolean;
-  readonly #sendTo: PolicyDeps['sendTo'];
-
-  constructor(step: z.output<typeof upstreamStep>, deps: PolicyDeps) {
-    this.name = step.upstream;
-    const { path, setHeaders, removeHeaders, body } = step.rewrite;
-    this.#rewrite = {
-      path,
-      setHeaders,
-      body,
-      removeHeaders: new Set(removeHeaders.map((name) => name.toLowerCase())),
-    };
-    this.#forwardCredentials = step.forwardCredentials;
-    this.#sendTo = deps.sendTo;
-  }
-
-  async prepare(exchange: Exchange): Promise<Taker | undefined> {
-    const target = this.#sendTo(this.name);
-    if (!target || exchange.visited.includes(this.name) || exchange.request.upgrade !== undefined)
-      return undefined;
-    const body = await rewriteBody(exchange.body, this.#rewrite.body);
-    if (!body?.replayable) return undefined;
-    const clean = this.#forwardCredentials ? exchange.request : withoutCredentials(exchange);
-    return (cancellation) =>
-      target.send(
-        exchange.redirectedTo(target.identity, rewriteRequest(clean, this.#rewrite), body),
-        cancellation,
-      );
-  }
-}
-
-/** One upstream must never see another's secret. */
-function withoutCredentials({ request, upstream }: Exchange): Exchange['request'] {
-  return {
-    ...request,
-    target: withoutCredentialParameters(request.target),
-    headers: withoutHeaders(request.headers, upstream.credentialHeaders),
-  };
-}
-
-/** Statuses whose answers have no body (RFC 9110 §6.4.1). */
-const BODILESS: ReadonlySet<number> = new Set([204, 205, 304]);
-/** Framing is ours to say. */
-const FRAMING: ReadonlySet<string> = new Set(['content-length']);
-
-class StaticStep implements Step {
-  readonly name = 'static';
-  readonly #head: ResponseHead;
-  readonly #bytes: Buffer;
-
-  constructor({ static: answer }: z.output<typeof staticStep>) {
-    this.#bytes = BODILESS.has(answer.status) ? Buffer.alloc(0) : bytesOf(answer);
-    const headers = endToEndHeaders(Object.entries(answer.headers).flat(), FRAMING);
-    if (!BODILESS.has(answer.status)) {
-      if (!hasHeader(headers, 'content-type')) headers.push('content-type', typeOf(answer));
-      headers.push('content-length', String(this.#bytes.length));
-    }
-    this.#head = { status: answer.status, statusText: '', headers };
-  }
-
-  async prepare(): Promise<Taker> {
-    return async () => ({
-      kind: 'response',
-      from: 'fallback',
-      head: this.#head,
-      body: new BytesBody(this.#bytes),
-      verdict: verdictOf('ok'),
-    });
-  }
-}
-
-const typeOf = ({ json }: z.output<typeof staticStep>['static']): string =>
-  json === undefined ? 'text/plain; charset=utf-8' : 'application/json';
-
-function bytesOf({ body, json, file }: z.output<typeof staticStep>['static']): Buffer {
-  if (file !== undefined) return file.bytes;
-  return Buffer.from(json === undefined ? (body ?? '') : JSON.stringify(json), 'utf8');
 }
 
 export const fallback: PolicyModule<Exchange, typeof fallbackSchema> = {

@@ -20,6 +20,7 @@ export interface CallEnd {
 
 export const WHOLE = 'whole';
 export const BROKEN_STREAM = 'broken stream';
+export const SILENT_PARTIAL = 'partial taken for whole';
 
 /** How long the agent waits for an answer to begin. */
 export const CLIENT_TIMEOUT_MS = 3_000;
@@ -87,7 +88,8 @@ export class Agent {
         begun = true;
         text += chunk.choices[0]?.delta.content ?? '';
       }
-      return isWhole(text) ? WHOLE : BROKEN_STREAM;
+      // The worst of all: nothing tells the agent that something is missing.
+      return isWhole(text) ? WHOLE : SILENT_PARTIAL;
     } catch (error) {
       return begun ? BROKEN_STREAM : this.#kindOf(error);
     }

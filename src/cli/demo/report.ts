@@ -75,8 +75,9 @@ export const notes = (facts: { readonly policies: string; readonly clientTimeout
 Notes
 - An answer counts as whole when its checksum is right. Both sides wait ${facts.clientTimeoutMs / 1_000} s for an answer to begin; the SDK's own
   retries are off on both.
-- An answer that is cut after it began cannot be repaired: the agent has already seen a part of it. A stream that the
-  provider cuts by a clean end is not even noticed yet, for the sidecar does not know this protocol's end marker.
+- An answer that is cut after it began cannot be repaired: the agent has already seen a part of it. What the sidecar
+  can do, and does, is to say so: a stream that ends without its end marker becomes an error that the SDK raises
+  (broken streams), where the agent alone takes the part for the whole.
 - Both providers draw the same sequence of faults, one for each request. Retries are requests too and use it up
   faster, so the two sides do not meet the very same faults call by call.
 - Calls are repeated because the configuration says that this is harmless here (idempotent: true). Without it, only

@@ -34,7 +34,7 @@ const FAULTS = {
  * request failing more retries than that are wanted, and the breaker is there for outages, not for this.
  */
 export const POLICIES = `deadline: { after: 2500ms }
-attemptTimeout: { connect: 500ms, firstByte: 500ms, idle: 2s }
+attemptTimeout: { connect: 500ms, firstByte: 500ms, firstToken: 600ms, idle: 2s }
 retry: { maxRetries: 3, backoff: { initial: 50ms, max: 400ms }, budget: { ratio: 0.5 } }
 circuitBreaker: { consecutiveFailures: 10, failureRatio: 0.6, minimumCalls: 20 }`;
 
@@ -45,6 +45,7 @@ upstreams:
   provider:
     route: /provider
     endpoints: [{ url: '${provider}' }]
+    dialect: openai
     idempotent: true
     policies:
       ${POLICIES.replaceAll('\n', '\n      ')}

@@ -10,6 +10,7 @@ import {
   credentials,
   deadline,
   fallback,
+  resume,
   retry,
 } from './policies/index.ts';
 
@@ -25,6 +26,7 @@ export const EXCHANGE_POLICIES = [
 
 /** Around each attempt; built once per endpoint. */
 export const ATTEMPT_POLICIES = [
+  resume, //          outside timers, credentials and gate, so that every part of a broken stream has its own
   attemptTimeout, //  each attempt has its own clock: connect, first byte, idle
   credentials, //     the key belongs to the attempt; above the gate, so that it sees what each key is told
   commitGate, //      innermost: turns errors inside answers into failures before anything above takes them for success

@@ -81,6 +81,8 @@ export interface StreamReader {
   readonly hasTerminator: boolean;
   /** The JSON of the error event, once one was read. */
   readonly error: unknown;
+  /** The request that brings what comes after the last event read; undefined where there is no such request. */
+  continuation?(request: RequestHead): RequestHead | undefined;
 }
 
 /** What a whole JSON answer turned out to be. */
@@ -149,6 +151,8 @@ export interface Dialect {
   follow?(call: CallFacts, facts: AnswerFacts): StreamReader | undefined;
   /** Events that end a stream which broke off, so that its client knows; undefined when there is no such event. */
   renderStreamError?(error: LocalError): string | undefined;
+  /** Whether a stream that answers this can be continued where it broke off; see `StreamReader.continuation`. */
+  resumes?(request: RequestHead): boolean;
   /** An answer of the sidecar's own that says `text`, in the form that the call asked for. */
   renderAnswer?(text: string, call: CallFacts): RenderedAnswer;
 }

@@ -205,6 +205,8 @@ export class Attempt {
 
   /** What was read of its answer, where its protocol is known; written while it passes. */
   answer: AnswerFacts | undefined;
+  /** The request that brings the rest of its stream, set when that broke off where its protocol can go on. */
+  continuation: RequestHead | undefined;
   /** Body bytes received. */
   receivedBytes = 0;
 

@@ -17,6 +17,7 @@ import type {
   Usage,
 } from '../core/dialect.ts';
 import type { RequestHead } from '../core/exchange.ts';
+import { withoutHeaders } from '../core/header-list.ts';
 import { judgeBy } from './judge.ts';
 import { asNumber, asRecord, bodyStatus, lastPathOf, LazyCall } from './json-shapes.ts';
 import { generic } from './generic.ts';
@@ -184,6 +185,10 @@ const EMPTY_PARTS = /^response\.(output_item|content_part|reasoning_summary_part
 
 class OpenAiReader implements StreamReader {
   readonly #facts: AnswerFacts;
+  /** Identifier of a response that goes on whether or not anybody listens. */
+  #background: string | undefined;
+  /** Number of the last event that was read. */
+  #lastNumber: number | undefined;
   #kind: 'unknown' | 'completion' | 'typed';
   error: unknown;
 
@@ -220,6 +225,24 @@ class OpenAiReader implements StreamReader {
     return this.#completion(body);
   }
 
+  /** Responses API: events are numbered, and those of a stored response can be asked for again. */
+  continuation(request: RequestHead): RequestHead | undefined {
+    const path = RESPONSES_PATH.exec(request.target);
+    const id = this.#background ?? path?.[2];
+    if (!path || id === undefined || this.#lastNumber === undefined) return undefined;
+    const target = `${path[1]}/${id}?${withStart(path[3], this.#lastNumber)}`;
+    return { ...request, method: 'GET', target, headers: withoutHeaders(request.headers, OF_A_BODY) };
+  }
+
+  #place(
+    event: Readonly<Record<string, unknown>>,
+    response: Readonly<Record<string, unknown>> | undefined,
+  ): void {
+    if (response?.['background'] === true && typeof response['id'] === 'string')
+      this.#background = encodeURIComponent(response['id']);
+    this.#lastNumber = asNumber(event['sequence_number']) ?? this.#lastNumber;
+  }
+
   #completion(body: Readonly<Record<string, unknown>>): StreamSignal {
     if (this.#kind === 'unknown' && Array.isArray(body['choices'])) this.#kind = 'completion';
     if (valuesAt(body, '/choices/*/error').some((error) => asRecord(error))) {
@@ -234,6 +257,7 @@ class OpenAiReader implements StreamReader {
     this.#kind = 'typed';
     const response = asRecord(body['response']);
     if (response) note(this.#facts, response);
+    this.#place(body, response);
     if (type === 'response.failed') {
       this.error = response ?? json;
       return 'error';
@@ -245,6 +269,19 @@ class OpenAiReader implements StreamReader {
     return PREAMBLES.has(type) || EMPTY_PARTS.test(type) ? 'pass' : 'content';
   }
 }
+
+/** The path of the Responses API, whatever stands before it, and the query behind it. */
+const RESPONSES_PATH = /^([^?]*\/responses)(?:\/([^/?]+))?(\?.*)?$/;
+
+function withStart(query: string | undefined, after: number): string {
+  const kept = (query ?? '')
+    .slice(1)
+    .split('&')
+    .filter((one) => one !== '' && !/^(stream|starting_after)=/.test(one));
+  return [...kept, 'stream=true', `starting_after=${after}`].join('&');
+}
+
+const OF_A_BODY: ReadonlySet<string> = new Set(['content-type', 'content-encoding']);
 
 /** OpenRouter puts an `error` beside `choices`; a null there is none. */
 const hasTopLevelError = (body: Readonly<Record<string, unknown>>): boolean =>
@@ -317,4 +354,5 @@ export const openai: Dialect = {
   readJson,
   follow: (call, facts) => new OpenAiReader(call, facts),
   renderStreamError,
+  resumes: ({ target }) => RESPONSES_PATH.test(target),
 };

@@ -116,6 +116,10 @@ class CommitGate implements Policy<Attempt> {
         holdBytes: holdStream,
         keepAliveMs: keepAlive === false || hasHeader(head.headers, 'content-length') ? undefined : keepAlive,
         decide,
+        goesOn: () => {
+          attempt.continuation = reader.continuation?.(attempt.exchange.request);
+          return attempt.continuation !== undefined;
+        },
         farewell: (reason) => farewellOf(attempt, head, reason),
         judge: (json) => dialect.classify(head, () => this.#deps.clock.wallTime(), json),
         onDiscard: () => giveUp(attempt),

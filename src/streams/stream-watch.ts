@@ -26,6 +26,8 @@ export interface StreamWatchInit {
   /** Silence after which a comment is sent, in milliseconds; undefined: none. */
   readonly keepAliveMs: number | undefined;
   readonly decide: (decision: Decision) => void;
+  /** It broke off between two frames. True: those above know how to go on, and the client is told nothing. */
+  readonly goesOn: () => boolean;
   /** Events that tell the client why the stream ends; undefined when nothing can be added to it. */
   readonly farewell: (reason: Reason) => string | undefined;
   /** What the upstream's own error means. */
@@ -172,7 +174,8 @@ export class StreamWatch implements BodyWatcher {
   #breakOff(completion: Completion): void {
     const { reason = 'response_incomplete' } = completion;
     const gone = completion.end === 'client-aborted' || reason === 'superseded';
-    const farewell = gone || this.#encoded ? undefined : this.#init.farewell(reason);
+    const goesOn = !gone && !this.#encoded && !this.#frames.midFrame && this.#init.goesOn();
+    const farewell = gone || this.#encoded || goesOn ? undefined : this.#init.farewell(reason);
     if (farewell === undefined) this.#body.close({ completion, clean: false });
     else {
       const last = Buffer.from(this.#frames.midFrame ? `\n\n${farewell}` : farewell, 'utf8');

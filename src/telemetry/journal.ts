@@ -36,6 +36,9 @@ export class Journal {
     bus.on('deadline-exceeded', ({ upstream, exchange }) =>
       this.#add('deadline-exceeded', upstream, { requestId: exchange.id }),
     );
+    bus.on('stream-resumed', ({ attempt, upstream, result, tries }) =>
+      this.#add('stream-resumed', upstream, { result, tries, requestId: attempt.exchange.id }),
+    );
     bus.on('fallback-taken', ({ upstream, exchange, step, trigger, answered }) =>
       this.#add('fallback-taken', upstream, { step, trigger, answered, requestId: exchange.id }),
     );

@@ -51,6 +51,12 @@ function exchanges(bus: Bus, log: Logger): void {
   bus.on('request-refused', ({ reason, detail, method, requestId }) =>
     log.warn({ requestId, method, reason, detail }, 'request refused'),
   );
+  bus.on('stream-resumed', ({ attempt, upstream, result, tries }) =>
+    log[result === 'resumed' ? 'info' : 'warn'](
+      { ...aboutAttempt(attempt, upstream), result, tries },
+      'stream resumed',
+    ),
+  );
   bus.on('fallback-taken', ({ exchange, upstream, step, trigger, answered }) =>
     log.info({ ...about(exchange), upstream, step, trigger, answered }, 'fallback'),
   );

@@ -15,6 +15,12 @@ export function resilienceMetrics(bus: Bus, registry: Registry): void {
   });
   bus.on('attempt-timed-out', ({ upstream, reason }) => timeouts.add([upstream, reason]));
   bus.on('deadline-exceeded', ({ upstream }) => timeouts.add([upstream, 'deadline']));
+  const resumptions = new CounterFamily(registry, {
+    name: 'outrigger_stream_resumptions_total',
+    help: 'Streams that broke off and could be continued, or could not.',
+    labels: ['upstream', 'result'],
+  });
+  bus.on('stream-resumed', ({ upstream, result }) => resumptions.add([upstream, result]));
   const fallbacks = new CounterFamily(registry, {
     name: 'outrigger_fallbacks_total',
     help: 'Steps of fallback ladders that were taken, by what led there and whether they answered.',

@@ -1,0 +1,174 @@
+/**
+ * Continues a stream that broke off, where its protocol can say from where: the client sees one stream. It stands outside
+ * the timers, the credentials and the gate, so that every part has its own, and inside selection, because the rest of a
+ * stream is where its beginning was.
+ */
+import { z } from 'zod';
+import { delays } from '../algorithms/backoff.ts';
+import type { Delays } from '../algorithms/backoff.ts';
+import { Cancellation } from '../core/cancellation.ts';
+import { sleep } from '../core/clock.ts';
+import { Attempt } from '../core/exchange.ts';
+import type { RequestHead } from '../core/exchange.ts';
+import { headerValue } from '../core/header-list.ts';
+import { NO_BODY } from '../core/no-body.ts';
+import { discard, whenOver } from '../core/outcome.ts';
+import type { Completion, Outcome, ResponseBody, ResponseOutcome } from '../core/outcome.ts';
+import type { Next, Policy, PolicyDeps, PolicyModule, Snapshot } from '../core/policy.ts';
+import { duration, positiveCount } from '../schema/scalars.ts';
+import { ResumingBody } from '../streams/resuming-body.ts';
+
+declare module '../core/events.ts' {
+  interface EventMap {
+    /** A stream that broke off was continued, or could not be. */
+    'stream-resumed': {
+      readonly attempt: Attempt;
+      readonly upstream: string;
+      readonly result: 'resumed' | 'failed';
+      /** Requests that it took. */
+      readonly tries: number;
+    };
+  }
+}
+
+export const resumeSchema = z
+  .strictObject({
+    tries: positiveCount
+      .max(100)
+      .default(5)
+      .describe(
+        'Requests for the rest of a stream, in a row without a new event, before it counts as broken.',
+      ),
+    initial: duration
+      .prefault('250ms')
+      .describe('Wait before the second of them, before jitter; it doubles.'),
+    max: duration.prefault('5s').describe('No wait is longer.'),
+  })
+  .describe('Continues streams that broke off, where their protocol can say from where.');
+
+export type ResumeOptions = z.output<typeof resumeSchema>;
+
+class Resume implements Policy<Attempt> {
+  readonly name = 'resume';
+  readonly #options: ResumeOptions;
+  readonly #deps: PolicyDeps;
+
+  constructor(options: ResumeOptions, deps: PolicyDeps) {
+    this.#options = options;
+    this.#deps = deps;
+  }
+
+  async run(attempt: Attempt, next: Next<Attempt>, cancellation: Cancellation): Promise<Outcome> {
+    const outcome = await next(attempt, cancellation);
+    const { upstream, request } = attempt.exchange;
+    const stream = upstream.dialect.resumes?.(request) ? eventStreamIn(outcome) : undefined;
+    if (!stream) return outcome;
+    const series = new Continuations(attempt, next, { ...this.#deps, options: this.#options });
+    return { ...stream, body: new ResumingBody(stream.body, (broken) => series.after(broken)) };
+  }
+
+  snapshot(): Snapshot {
+    const { tries, initial, max } = this.#options;
+    return { tries, initialMs: initial, maxMs: max };
+  }
+
+  dispose(): void {
+    // What waits belongs to exchanges and ends with them.
+  }
+}
+
+function eventStreamIn(outcome: Outcome): ResponseOutcome | undefined {
+  if (outcome.kind !== 'response' || outcome.tunnel || outcome.head.status !== 200) return undefined;
+  const type = headerValue(outcome.head.headers, 'content-type') ?? '';
+  return /^text\/event-stream\b/i.test(type) ? outcome : undefined;
+}
+
+/** The parts of one stream after its first. */
+class Continuations {
+  readonly #next: Next<Attempt>;
+  readonly #deps: PolicyDeps & { readonly options: ResumeOptions };
+  /** The part that flows, or broke off. */
+  #attempt: Attempt;
+  #tries = 0;
+  #delays: Delays | undefined;
+
+  constructor(attempt: Attempt, next: Next<Attempt>, deps: PolicyDeps & { readonly options: ResumeOptions }) {
+    this.#attempt = attempt;
+    this.#next = next;
+    this.#deps = deps;
+  }
+
+  async after(broken: Completion): Promise<ResponseBody | undefined> {
+    if (broken.end !== 'upstream-aborted' && broken.end !== 'timed-out') return undefined;
+    const from = this.#attempt.continuation;
+    if (!from) return undefined;
+    // Whatever came since the last break is progress.
+    if ((this.#attempt.answer?.events ?? 0) > 0) this.#startOver();
+    const part = await this.#fetch(from);
+    const { emit, upstream } = this.#deps;
+    const result = part ? 'resumed' : 'failed';
+    emit('stream-resumed', { attempt: this.#attempt, upstream, result, tries: this.#tries });
+    return part;
+  }
+
+  #startOver(): void {
+    this.#tries = 0;
+    this.#delays = undefined;
+  }
+
+  async #fetch(from: RequestHead): Promise<ResponseBody | undefined> {
+    const { exchange } = this.#attempt;
+    while (this.#tries < this.#deps.options.tries) {
+      if (this.#tries > 0 && !(await this.#wait())) return undefined;
+      if (exchange.cancellation.cancelled) return undefined;
+      this.#tries += 1;
+      const attempt = this.#begin(from);
+      const outcome = await this.#next(attempt, attempt.cancellation);
+      attempt.durationMs = this.#deps.clock.now() - attempt.startedAt;
+      whenOver(outcome, () => attempt.cancellation.detach());
+      if (outcome.kind === 'response') attempt.status = outcome.head.status;
+      else attempt.reason = outcome.reason;
+      const stream = eventStreamIn(outcome);
+      if (stream) {
+        this.#attempt = attempt;
+        return stream.body;
+      }
+      discard(outcome);
+      // It is gone for good: a session that ended, an event that nobody remembers.
+      if (outcome.kind === 'response' && outcome.head.status < 500 && outcome.head.status !== 429)
+        return undefined;
+    }
+    return undefined;
+  }
+
+  #begin(from: RequestHead): Attempt {
+    const { exchange, endpoint } = this.#attempt;
+    const rest = exchange.redirectedTo(exchange.upstream, from, NO_BODY);
+    return new Attempt(rest, endpoint, new Cancellation(exchange.cancellation), this.#deps.clock.now());
+  }
+
+  async #wait(): Promise<boolean> {
+    const { options, random, clock } = this.#deps;
+    this.#delays ??= delays(
+      {
+        kind: 'exponential',
+        initialMs: options.initial,
+        maxMs: options.max,
+        multiplier: 2,
+        jitter: 'equal',
+        jitterRatio: 0,
+      },
+      random,
+    );
+    return (await sleep(clock, this.#delays(), this.#attempt.exchange.cancellation)) === 'elapsed';
+  }
+}
+
+export const resume: PolicyModule<Attempt, typeof resumeSchema> = {
+  name: 'resume',
+  key: 'resume',
+  schema: resumeSchema,
+  onByDefault: true,
+  suits: (dialect) => dialect.resumes !== undefined,
+  build: (options, deps) => new Resume(options, deps),
+};

@@ -6,7 +6,9 @@ import { UNKNOWN_CALL } from './dialect.ts';
 import type { AnswerFacts, CallFacts, Dialect } from './dialect.ts';
 import type { Endpoint } from './endpoint.ts';
 import type { HeaderList } from './header-list.ts';
+import type { ModelCatalog } from './model-catalog.ts';
 import type { Reason } from './reasons.ts';
+import type { SpendGuard, Waste } from './spend.ts';
 import type { Verdict } from './verdict.ts';
 
 export interface RequestHead {
@@ -53,6 +55,8 @@ export interface UpstreamIdentity {
   readonly ownsRetries: boolean;
   /** Lower-case names of the fields in which clients send credentials meant for this upstream. */
   readonly credentialHeaders: ReadonlySet<string>;
+  /** What the operator says of its models; without, all are `other` and have no price. */
+  readonly models?: ModelCatalog;
 }
 
 /** Where a request came from. */
@@ -107,6 +111,8 @@ export class Exchange {
   nextAttempt: { readonly backoffMs: number; readonly freshConnection: boolean } = FIRST_ATTEMPT;
   /** Monotonic instant; Infinity when nothing bounds this exchange. */
   deadlineAt = Number.POSITIVE_INFINITY;
+  /** Bounds what further tries may cost, over a whole ladder; undefined when nothing does. */
+  spend: SpendGuard | undefined;
   #call: CallFacts | undefined;
 
   constructor(init: ExchangeInit, parent?: Exchange) {
@@ -124,6 +130,7 @@ export class Exchange {
     this.client = init.client;
     this.onInformational = init.onInformational;
     this.attempts = parent ? parent.attempts : [];
+    this.spend = parent?.spend;
     this.visited = parent ? parent.visited : [];
     this.visited.push(init.upstream.name);
   }
@@ -204,6 +211,8 @@ export class Attempt {
 
   /** What was read of its answer, where its protocol is known; written while it passes. */
   answer: AnswerFacts | undefined;
+  /** Why nobody has that answer whole; undefined while it passes, and once it was delivered. */
+  wasted: Waste | undefined;
   /** Body bytes received. */
   receivedBytes = 0;
 

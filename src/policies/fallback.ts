@@ -8,13 +8,14 @@ import type { RequestRewrite } from '../algorithms/rewrite-request.ts';
 import { BytesBody } from '../core/bytes-body.ts';
 import { Cancellation, unlessCancelled } from '../core/cancellation.ts';
 import { sleep } from '../core/clock.ts';
-import type { Exchange } from '../core/exchange.ts';
+import type { Exchange, UpstreamIdentity } from '../core/exchange.ts';
 import { endToEndHeaders, hasHeader, withoutHeaders } from '../core/header-list.ts';
 import { discard, whenOver } from '../core/outcome.ts';
 import type { Outcome, ResponseHead } from '../core/outcome.ts';
 import type { Next, Policy, PolicyDeps, PolicyModule, Snapshot } from '../core/policy.ts';
 import { REASONS } from '../core/reasons.ts';
 import type { Reason } from '../core/reasons.ts';
+import type { NextTry } from '../core/spend.ts';
 import { ANSWER_CLASSES, verdictOf } from '../core/verdict.ts';
 import { fileContents } from '../schema/file-contents.ts';
 import { headerName, headerValue, positiveDuration, secret } from '../schema/scalars.ts';
@@ -274,6 +275,7 @@ class UpstreamStep implements Step {
     const target = this.#sendTo(this.name);
     if (!target || exchange.visited.includes(this.name) || exchange.request.upgrade !== undefined)
       return undefined;
+    if (exchange.spend?.allows(exchange, this.#tryAt(target.identity)) === false) return undefined;
     const body = await rewriteBody(exchange.body, this.#rewrite.body);
     if (!body?.replayable) return undefined;
     const clean = this.#forwardCredentials ? exchange.request : withoutCredentials(exchange);
@@ -282,6 +284,11 @@ class UpstreamStep implements Step {
         exchange.redirectedTo(target.identity, rewriteRequest(clean, this.#rewrite), body),
         cancellation,
       );
+  }
+
+  #tryAt(upstream: UpstreamIdentity): NextTry {
+    const { model } = this.#rewrite.body;
+    return { by: 'fallback', upstream, ...(typeof model === 'string' && { model }) };
   }
 }
 

@@ -12,12 +12,14 @@ import {
   fallback,
   resume,
   retry,
+  spendCap,
 } from './policies/index.ts';
 
 /** Around the whole exchange; built once per upstream. */
 export const EXCHANGE_POLICIES = [
   fallback, //        outermost: can answer for any ending below, refusals included
   deadline, //        bounds queueing, backoff and all attempts; the ladder above may still answer when it passed
+  spendCap, //        above retry, which asks it before every further try, as the ladder above does
   retry, //           sees every ending below; spends the retry budget
   circuitBreaker, //  inside retry, so that every try counts; before selection, so that refusal is free and ends retrying
 ] as const satisfies readonly AnyModule<Exchange>[];

@@ -10,6 +10,7 @@ import { playgroundSchema } from '../playground/schema.ts';
 import { credentialsSchema } from '../policies/credentials.ts';
 import { PRESET_NAMES } from './presets.ts';
 import { fileContents } from '../schema/file-contents.ts';
+import { currency, modelNames, modelPrices } from '../schema/models.ts';
 import {
   headerName,
   listenAddress,
@@ -80,6 +81,8 @@ const sharedUpstreamShape = {
     .describe(
       'Protocol of the upstream: what errors mean, where answers begin and end, how to tell clients.',
     ),
+  models: modelNames,
+  prices: modelPrices,
   credentials: z.union([off, credentialsSchema]).optional(),
   classify: z
     .array(classifyRuleSchema)
@@ -209,11 +212,14 @@ const logging = z
   })
   .describe('Structured logs, one JSON object a line, on standard output.');
 
+const usage = z.strictObject({ currency }).describe('How tokens and what they cost are told.');
+
 export const configSchema = z
   .strictObject({
     server: server.prefault({}),
     admin: admin.prefault({}),
     logging: logging.prefault({}),
+    usage: usage.prefault({}),
     defaults: z
       .strictObject(sharedUpstreamShape)
       .partial()

@@ -5,7 +5,9 @@ import { UNKNOWN_CALL } from './dialect.ts';
 import type { AnswerFacts, CallFacts, Dialect } from './dialect.ts';
 import type { Endpoint } from './endpoint.ts';
 import type { HeaderList } from './header-list.ts';
+import type { ModelCatalog } from './model-catalog.ts';
 import type { Reason } from './reasons.ts';
+import type { SpendGuard, Waste } from './spend.ts';
 import type { Verdict } from './verdict.ts';
 
 export interface RequestHead {
@@ -52,6 +54,8 @@ export interface UpstreamIdentity {
   readonly ownsRetries: boolean;
   /** Lower-case names of the fields in which clients send credentials meant for this upstream. */
   readonly credentialHeaders: ReadonlySet<string>;
+  /** What the operator says of its models; without, all are `other` and have no price. */
+  readonly models?: ModelCatalog;
 }
 
 /** Where a request came from. */
@@ -106,6 +110,8 @@ export class Exchange {
   nextAttempt: { readonly backoffMs: number; readonly freshConnection: boolean } = FIRST_ATTEMPT;
   /** Monotonic instant; Infinity when nothing bounds this exchange. */
   deadlineAt = Number.POSITIVE_INFINITY;
+  /** Bounds what further tries may cost, over a whole ladder; undefined when nothing does. */
+  spend: SpendGuard | undefined;
   #call: CallFacts | undefined;
 
   constructor(init: ExchangeInit, parent?: Exchange) {
@@ -123,6 +129,7 @@ export class Exchange {
     this.client = init.client;
     this.onInformational = init.onInformational;
     this.attempts = parent ? parent.attempts : [];
+    this.spend = parent?.spend;
     this.visited = parent ? parent.visited : [];
     this.visited.push(init.upstream.name);
   }
@@ -207,6 +214,8 @@ export class Attempt {
   answer: AnswerFacts | undefined;
   /** The request that brings the rest of its stream, set when that broke off where its protocol can go on. */
   continuation: RequestHead | undefined;
+  /** Why nobody has that answer whole; undefined while it passes, and once it was delivered. */
+  wasted: Waste | undefined;
   /** Body bytes received. */
   receivedBytes = 0;
 

@@ -4,10 +4,11 @@ import { rewriteBody, rewriteRequest, withoutCredentialParameters } from '../alg
 import type { RequestRewrite } from '../algorithms/rewrite-request.ts';
 import { BytesBody } from '../core/bytes-body.ts';
 import type { Cancellation } from '../core/cancellation.ts';
-import type { Exchange } from '../core/exchange.ts';
+import type { Exchange, UpstreamIdentity } from '../core/exchange.ts';
 import { endToEndHeaders, hasHeader, headerValue as headerOf, withoutHeaders } from '../core/header-list.ts';
 import type { Outcome, ResponseHead } from '../core/outcome.ts';
 import type { PolicyDeps } from '../core/policy.ts';
+import type { NextTry } from '../core/spend.ts';
 import { ANSWER_CLASSES, verdictOf } from '../core/verdict.ts';
 import type { VerdictClass } from '../core/verdict.ts';
 import { fileContents } from '../schema/file-contents.ts';
@@ -131,6 +132,7 @@ export class UpstreamStep implements Step {
       return undefined;
     if (this.#capabilities && exchange.call.needs.some((need) => !this.#capabilities?.has(need)))
       return undefined;
+    if (exchange.spend?.allows(exchange, this.#tryAt(target.identity)) === false) return undefined;
     const body = await rewriteBody(exchange.body, this.#rewrite.body);
     if (!body?.replayable) return undefined;
     const clean = this.#forwardCredentials ? exchange.request : withoutCredentials(exchange);
@@ -139,6 +141,11 @@ export class UpstreamStep implements Step {
         exchange.redirectedTo(target.identity, rewriteRequest(clean, this.#rewrite), body),
         cancellation,
       );
+  }
+
+  #tryAt(upstream: UpstreamIdentity): NextTry {
+    const { model } = this.#rewrite.body;
+    return { by: 'fallback', upstream, ...(typeof model === 'string' && { model }) };
   }
 }
 

@@ -10,10 +10,11 @@ import { AnswerFacts } from '../core/dialect.ts';
 import type { CallFacts, Dialect } from '../core/dialect.ts';
 import type { Attempt } from '../core/exchange.ts';
 import { headerValue, hasHeader, withHeader } from '../core/header-list.ts';
-import type { FailureOutcome, Outcome, ResponseOutcome } from '../core/outcome.ts';
+import type { Completion, FailureOutcome, Outcome, ResponseOutcome } from '../core/outcome.ts';
 import type { Next, Policy, PolicyDeps, PolicyModule, Snapshot } from '../core/policy.ts';
 import { REASONS } from '../core/reasons.ts';
 import type { Reason } from '../core/reasons.ts';
+import type { Waste } from '../core/spend.ts';
 import { verdictOf } from '../core/verdict.ts';
 import { positiveDuration, size } from '../schema/scalars.ts';
 import { HeldBody } from '../streams/held-body.ts';
@@ -23,7 +24,10 @@ import type { Decision } from '../streams/stream-watch.ts';
 
 declare module '../core/events.ts' {
   interface EventMap {
-    /** An answer whose protocol is known has ended, or was thrown away; `attempt.answer` says what was in it. */
+    /**
+     * An answer whose protocol is known has ended, or was thrown away. Emitted once for each: `attempt.answer` says what
+     * was in it, `attempt.wasted` whether it was for nothing.
+     */
     'answer-read': { readonly attempt: Attempt; readonly upstream: string };
   }
 }
@@ -128,21 +132,22 @@ class CommitGate implements Policy<Attempt> {
 
   #jsonWatch(attempt: Attempt, head: ResponseOutcome['head'], call: CallFacts): (decide: Decide) => Watch {
     const { dialect } = attempt.exchange.upstream;
+    if (head.status < 400) attempt.answer = new AnswerFacts();
     return (decide) =>
       new JsonWatch({
         contentEncoding: headerValue(head.headers, 'content-encoding'),
         maxBytes: this.#options.holdJson,
         isError: head.status >= 400,
         read: (json) => this.#readJson(attempt, dialect, json, call),
+        readTail: (members) => void dialect.readJson?.(members, call, factsOf(attempt)),
         decide,
         onDiscard: () => giveUp(attempt),
       });
   }
 
   #readJson(attempt: Attempt, dialect: Dialect, json: unknown, call: CallFacts): Decision {
-    const facts = new AnswerFacts();
+    const facts = factsOf(attempt);
     const reading = dialect.readJson?.(json, call, facts);
-    attempt.answer = facts;
     if (reading?.kind === 'error') return { kind: 'fail', reason: 'upstream_error', json };
     if (reading?.kind === 'empty') return { kind: 'fail', reason: 'empty_answer' };
     facts.firstTokenAt = this.#deps.clock.now();
@@ -150,7 +155,7 @@ class CommitGate implements Policy<Attempt> {
   }
 
   #hold(attempt: Attempt, outcome: ResponseOutcome, watchFor: (decide: Decide) => Watch): Promise<Outcome> {
-    const { clock, emit, upstream } = this.#deps;
+    const { clock } = this.#deps;
     return new Promise((resolve) => {
       let over = false;
       const watch = watchFor((decision) => {
@@ -162,7 +167,7 @@ class CommitGate implements Policy<Attempt> {
           body.drop();
           // What still comes is the rest of something that is no answer.
           if (attempt.phase !== 'ended') giveUp(attempt);
-          emit('answer-read', { attempt, upstream });
+          this.#tell(attempt, wasteOfFailure(decision.reason));
           resolve(failureOf(attempt, outcome, decision));
         }
       });
@@ -170,11 +175,16 @@ class CommitGate implements Policy<Attempt> {
       const body: HeldBody = new HeldBody(outcome.body, watch, limit);
       watch.attach(body);
       const timer = clock.setTimer(this.#options.holdFor, () => watch.commit());
-      body.onEnd(() => emit('answer-read', { attempt, upstream }));
+      body.onEnd(({ end }) => this.#tell(attempt, WASTE_OF_END[end]));
       if (!watch.readable) watch.commit();
       body.start();
       if (over) clock.clearTimer(timer);
     });
+  }
+
+  #tell(attempt: Attempt, wasted: Waste | undefined): void {
+    attempt.wasted = wasted;
+    this.#deps.emit('answer-read', { attempt, upstream: this.#deps.upstream });
   }
 }
 
@@ -183,6 +193,22 @@ const MARGIN_BYTES = 128 * 1024;
 
 type Decide = (decision: Decision) => void;
 type Watch = StreamWatch | JsonWatch;
+
+const factsOf = (attempt: Attempt): AnswerFacts => (attempt.answer ??= new AnswerFacts());
+
+const WASTE_OF_END: Readonly<Record<Completion['end'], Waste | undefined>> = {
+  complete: undefined,
+  'upstream-aborted': 'cut',
+  'timed-out': 'cut',
+  'client-aborted': 'client-gone',
+  discarded: 'discarded',
+};
+
+/** Before commit. What looks like a failure may be our doing, or the client's. */
+function wasteOfFailure(reason: Reason): Waste {
+  if (reason === 'client_aborted') return 'client-gone';
+  return reason === 'superseded' || reason === 'shutting_down' ? 'discarded' : 'failed';
+}
 
 const giveUp = (attempt: Attempt): void => attempt.cancellation.cancel('superseded');
 

@@ -7,3 +7,4 @@ export { deadline } from './deadline.ts';
 export { fallback } from './fallback.ts';
 export { resume } from './resume.ts';
 export { retry } from './retry.ts';
+export { spendCap } from './spend-cap.ts';

@@ -21,7 +21,7 @@ import { count, duration, positiveDuration, ratio } from '../schema/scalars.ts';
 
 /** Why a failure was not followed by another try. */
 export type RetryRefusal =
-  'exhausted' | 'not-replayable' | 'unsafe' | 'budget' | 'deadline' | 'max-elapsed' | 'retry-after';
+  'exhausted' | 'not-replayable' | 'unsafe' | 'budget' | 'deadline' | 'max-elapsed' | 'retry-after' | 'spend';
 
 declare module '../core/events.ts' {
   interface EventMap {
@@ -176,6 +176,8 @@ export class Retry implements Policy<Exchange> {
     const delayMs = Math.max(series.delays(), askedMs);
     if (now + delayMs >= exchange.deadlineAt) return 'deadline';
     if (maxElapsed !== false && now + delayMs - series.startedAt > maxElapsed) return 'max-elapsed';
+    if (exchange.spend?.allows(exchange, { by: 'retry', upstream: exchange.upstream }) === false)
+      return 'spend';
     if (this.#budget && !this.#budget.withdraw(now)) return 'budget';
     series.retries += 1;
     return { cause: outcome.verdict.class, delayMs };

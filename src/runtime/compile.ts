@@ -6,6 +6,7 @@ import { CREDENTIAL_HEADERS } from '../core/credential-headers.ts';
 import type { Endpoint } from '../core/endpoint.ts';
 import type { Emit } from '../core/events.ts';
 import type { Attempt, Exchange } from '../core/exchange.ts';
+import { ModelCatalog } from '../core/model-catalog.ts';
 import type { Outcome } from '../core/outcome.ts';
 import type { Policy, PolicyDeps, Recipient, Scope } from '../core/policy.ts';
 import type { Random } from '../core/random.ts';
@@ -57,7 +58,7 @@ export function compileUpstreams(
 ): Map<string, LiveUpstream> {
   const upstreams = new Map<string, LiveUpstream>();
   for (const [name, one] of Object.entries(config.upstreams)) {
-    upstreams.set(name, new UpstreamCompiler(name, one, { inventory, deps }).compile());
+    upstreams.set(name, new UpstreamCompiler(name, one, { inventory, deps }).compile(config.usage));
   }
   return upstreams;
 }
@@ -76,7 +77,7 @@ class UpstreamCompiler {
     this.#deps = context.deps;
   }
 
-  compile(): LiveUpstream {
+  compile({ currency }: Config['usage']): LiveUpstream {
     const config = this.#config;
     const { clock, emit } = this.#deps;
     const dialect = DIALECTS[config.dialect];
@@ -91,6 +92,7 @@ class UpstreamCompiler {
         idempotent: config.idempotent,
         ownsRetries: this.#ownsRetries,
         credentialHeaders: credentialHeadersOf(config),
+        models: new ModelCatalog({ models: config.models, prices: config.prices, currency }),
       },
       settings: settingsOf(config),
       endpoints,

@@ -290,6 +290,9 @@ const isFinal = ({ upstream }: Exchange, outcome: Outcome): boolean =>
   upstream.dialect.name !== 'generic' &&
   (outcome.kind !== 'response' || outcome.head.status >= 400);
 
+/** What may stand in a header of ours: the upstream chose the name. */
+const PRINTABLE = /^[\x21-\x7e]{1,128}$/;
+
 /** What every answer says about its exchange, whoever made it. */
 function aboutExchange(exchange: Exchange, outcome: Outcome, debug: boolean): string[] {
   const about = [
@@ -304,6 +307,8 @@ function aboutExchange(exchange: Exchange, outcome: Outcome, debug: boolean): st
   const behind = attemptBehind(exchange, outcome);
   if (behind && behind.exchange.upstream !== exchange.upstream)
     about.push('x-outrigger-upstream', behind.exchange.upstream.name);
+  const model = behind?.answer?.model;
+  if (model !== undefined && PRINTABLE.test(model)) about.push('x-outrigger-model', model);
   // SDKs that know the field leave retrying to us, who have just done what can be done.
   if (isFinal(exchange, outcome)) about.push('x-should-retry', 'false');
   if (debug) about.push('x-outrigger-trail', trailOf(exchange));

@@ -5,6 +5,7 @@ import type { Completion } from '../core/outcome.ts';
 import { decoderOf } from './decoder.ts';
 import type { Decoder } from './decoder.ts';
 import type { BodyWatcher, HeldBody } from './held-body.ts';
+import { JsonTail } from './json-tail.ts';
 import type { Decision } from './stream-watch.ts';
 
 export interface JsonWatchInit {
@@ -15,6 +16,8 @@ export interface JsonWatchInit {
   readonly isError: boolean;
   /** Judges the parsed body of a success. */
   readonly read: (json: unknown) => Decision;
+  /** Gets what the end of an answer says that was passed on unread. */
+  readonly readTail: (members: Readonly<Record<string, unknown>>) => void;
   readonly decide: (decision: Decision) => void;
   readonly onDiscard: () => void;
 }
@@ -27,6 +30,8 @@ export class JsonWatch implements BodyWatcher {
   #bytes = 0;
   #decided: Decision['kind'] | undefined;
   #over = false;
+  /** Of an answer that is passed on unread. Undefined: nothing more is to be learnt. */
+  #tail: JsonTail | undefined;
 
   constructor(init: JsonWatchInit) {
     this.#init = init;
@@ -44,11 +49,12 @@ export class JsonWatch implements BodyWatcher {
 
   /** It has been held long enough, whatever it is. */
   commit(): void {
-    this.#decide({ kind: 'pass' });
+    this.#passUnread();
   }
 
   chunk(bytes: Uint8Array): void {
     if (!this.#decided) this.#decoder?.push(bytes);
+    else this.#tail?.push(bytes);
   }
 
   over(completion: Completion, trailers: HeaderList): void {
@@ -59,6 +65,7 @@ export class JsonWatch implements BodyWatcher {
 
   discarded(): void {
     this.#decoder?.close();
+    this.#tail = undefined;
     if (!this.#over) this.#init.onDiscard();
   }
 
@@ -66,7 +73,18 @@ export class JsonWatch implements BodyWatcher {
     if (this.#decided) return;
     this.#parts.push(bytes);
     this.#bytes += bytes.length;
-    if (this.#bytes > this.#init.maxBytes) this.#decide({ kind: 'pass' });
+    if (this.#bytes > this.#init.maxBytes) this.#passUnread();
+  }
+
+  #passUnread(): void {
+    if (this.#decided) return;
+    const { isError, contentEncoding } = this.#init;
+    // Megabytes are not unpacked for a few numbers at their end.
+    if (!isError && isPlain(contentEncoding)) {
+      this.#tail = new JsonTail();
+      for (const part of this.#parts) this.#tail.push(part);
+    }
+    this.#decide({ kind: 'pass' });
   }
 
   #decide(decision: Decision): void {
@@ -79,6 +97,8 @@ export class JsonWatch implements BodyWatcher {
   #finished(completion: Completion, trailers: HeaderList): void {
     if (!this.#decided) this.#decide(this.#judge(completion));
     if (this.#decided !== 'pass') return;
+    const members = completion.end === 'complete' ? this.#tail?.members() : undefined;
+    if (members) this.#init.readTail(members);
     if (completion.end === 'complete') this.#body.close({ completion, clean: true, trailers });
     else this.#body.close({ completion, clean: false });
   }
@@ -96,6 +116,9 @@ export class JsonWatch implements BodyWatcher {
     return { kind: 'fail', reason: text.trim() === '' ? 'empty_answer' : 'malformed_answer' };
   }
 }
+
+const isPlain = (contentEncoding: string | undefined): boolean =>
+  ['', 'identity'].includes(contentEncoding?.trim().toLowerCase() ?? '');
 
 function parse(text: string): unknown {
   try {

@@ -4,6 +4,7 @@
  */
 import type { Attempt } from '../core/exchange.ts';
 import type { ExchangeEnding } from '../core/exchange-ending.ts';
+import { answerFields } from './answer-fields.ts';
 
 /** Strings that need no escaping in JSON. */
 const PLAIN = /^[\x20\x21\x23-\x5b\x5d-\x7e]*$/;
@@ -19,6 +20,7 @@ function attemptJson(attempt: Attempt): string {
   if (attempt.reason !== undefined) json += `,"reason":"${attempt.reason}"`;
   if (attempt.verdict) json += `,"class":"${attempt.verdict.class}"`;
   if (attempt.backoffMs > 0) json += `,"backoffMs":${ms(attempt.backoffMs)}`;
+  if (attempt.wasted) json += `,"wasted":"${attempt.wasted}"`;
   return `${json},"durationMs":${ms(attempt.durationMs ?? 0)}}`;
 }
 
@@ -43,7 +45,7 @@ export function accessLine(level: 'info' | 'warn', endedAt: number, ending: Exch
   const reason = ending.reason === undefined ? '' : `,"reason":"${ending.reason}"`;
   const ok = ending.result === 'ok';
   const startedAt = Math.round(endedAt - durationMs);
-  return `{"level":"${level}","time":${endedAt},"requestId":${quoted(exchange.id)},"traceId":"${exchange.traceId}"${agent},"upstream":${nameOf(exchange.upstream)}${endpoint},"method":"${exchange.request.method}","route":${quoted(exchange.route)},"status":${ending.status},"outcome":"${ending.result}","success":${ok}${reason},"startTime":${startedAt},"durationMs":${ms(durationMs)},"bytes":${ending.bytes}${remarks(ending)},"attempts":${exchange.attempts.length}${trail(ending)},"msg":"exchange"}\n`;
+  return `{"level":"${level}","time":${endedAt},"requestId":${quoted(exchange.id)},"traceId":"${exchange.traceId}"${agent},"upstream":${nameOf(exchange.upstream)}${endpoint},"method":"${exchange.request.method}","route":${quoted(exchange.route)},"status":${ending.status},"outcome":"${ending.result}","success":${ok}${reason},"startTime":${startedAt},"durationMs":${ms(durationMs)},"bytes":${ending.bytes}${answerFields(ending)}${remarks(ending)},"attempts":${exchange.attempts.length}${trail(ending)},"msg":"exchange"}\n`;
 }
 
 /** What is out of the ordinary; most lines have nothing of it. */

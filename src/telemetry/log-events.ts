@@ -48,6 +48,9 @@ function exchanges(bus: Bus, log: Logger): void {
   bus.on('retry-refused', ({ exchange, upstream, why }) =>
     log.debug({ ...about(exchange), upstream, why }, 'no retry'),
   );
+  bus.on('spend-refused', ({ exchange, upstream, by }) =>
+    log.info({ ...about(exchange), upstream, by }, 'spend cap reached'),
+  );
   bus.on('request-refused', ({ reason, detail, method, requestId }) =>
     log.warn({ requestId, method, reason, detail }, 'request refused'),
   );

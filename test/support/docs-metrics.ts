@@ -4,6 +4,7 @@ import { Bus } from '../../src/telemetry/bus.ts';
 import { exchangeMetrics } from '../../src/telemetry/metrics/exchanges.ts';
 import { resilienceMetrics } from '../../src/telemetry/metrics/resilience.ts';
 import { stateMetrics } from '../../src/telemetry/metrics/states.ts';
+import { usageMetrics } from '../../src/telemetry/metrics/usage.ts';
 
 export interface RegisteredMetric {
   readonly name: string;
@@ -16,6 +17,7 @@ export function registeredMetrics(): RegisteredMetric[] {
   const bus = new Bus();
   exchangeMetrics(bus, registry);
   resilienceMetrics(bus, registry);
+  usageMetrics(bus, registry);
   stateMetrics(bus, registry, {
     version: '0',
     wallTime: () => new Date(),

@@ -5,6 +5,7 @@ import { exchangeMetrics } from './exchanges.ts';
 import { resilienceMetrics } from './resilience.ts';
 import { stateMetrics } from './states.ts';
 import type { States } from './states.ts';
+import { usageMetrics } from './usage.ts';
 
 export class Metrics {
   readonly #registry = new Registry();
@@ -12,6 +13,7 @@ export class Metrics {
   constructor(bus: Bus, states: States) {
     exchangeMetrics(bus, this.#registry);
     resilienceMetrics(bus, this.#registry);
+    usageMetrics(bus, this.#registry);
     stateMetrics(bus, this.#registry, states);
   }
 

@@ -29,6 +29,12 @@ export function resilienceMetrics(bus: Bus, registry: Registry): void {
   bus.on('fallback-taken', ({ upstream, step, trigger, answered }) =>
     fallbacks.add([upstream, step, trigger, String(answered)]),
   );
+  const spend = new CounterFamily(registry, {
+    name: 'outrigger_spend_refused_total',
+    help: 'Exchanges in which a further try was refused because it would have cost too much, by who wanted it.',
+    labels: ['upstream', 'by'],
+  });
+  bus.on('spend-refused', ({ upstream, by }) => spend.add([upstream, by]));
 }
 
 function attempts(bus: Bus, registry: Registry): void {

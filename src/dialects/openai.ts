@@ -20,6 +20,7 @@ import type { RequestHead } from '../core/exchange.ts';
 import { judgeBy } from './judge.ts';
 import { asNumber, asRecord, bodyStatus, lastPathOf, LazyCall } from './json-shapes.ts';
 import { generic } from './generic.ts';
+import { renderAnswer } from './openai-answers.ts';
 
 /** Codes and types as OpenAI, Azure, Groq, Mistral, OpenRouter, DeepSeek and vLLM write them. */
 const errors: readonly ErrorRule[] = [
@@ -300,4 +301,5 @@ export const openai: Dialect = {
   readJson,
   follow: (call, facts) => new OpenAiReader(call, facts),
   renderStreamError,
+  renderAnswer,
 };

@@ -92,7 +92,9 @@ class CommitGate implements Policy<Attempt> {
     const type = headerValue(head.headers, 'content-type') ?? '';
     if (request.method === 'HEAD' || head.status === 204 || head.status === 304) return undefined;
     if (head.status < 300 && EVENT_STREAM.test(type)) return this.#streamWatch(attempt, head, call);
-    const judged = head.status >= 400 || (head.status < 300 && call.operation !== undefined);
+    const { dialect } = attempt.exchange.upstream;
+    const whole = call.operation !== undefined && !dialect.isStream(head, call);
+    const judged = head.status >= 400 || (head.status < 300 && whole);
     return judged && JSON_TYPE.test(type) ? this.#jsonWatch(attempt, head, call) : undefined;
   }
 
@@ -116,6 +118,7 @@ class CommitGate implements Policy<Attempt> {
         holdBytes: holdStream,
         keepAliveMs: keepAlive === false || hasHeader(head.headers, 'content-length') ? undefined : keepAlive,
         decide,
+        frameEnd: dialect.frameEnd ?? '\n\n',
         farewell: (reason) => farewellOf(attempt, head, reason),
         judge: (json) => dialect.classify(head, () => this.#deps.clock.wallTime(), json),
         onDiscard: () => giveUp(attempt),

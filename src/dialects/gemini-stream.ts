@@ -84,7 +84,7 @@ export class GeminiReader implements StreamReader {
     return this.#chunk(body);
   }
 
-  /** One candidate is under way and has not ended. Chunks of several must be told apart. */
+  /** Its only candidate is under way. Chunks of several must be told apart. */
   get #flows(): boolean {
     return (
       this.#facts.firstTokenAt !== undefined &&
@@ -121,4 +121,5 @@ const isPlainChunk = (data: string): boolean =>
   data.endsWith('}') &&
   !data.includes('"finishReason"') &&
   !data.includes('"blockReason"') &&
-  !data.includes('"error"');
+  !data.includes('"error"') &&
+  !/"index": ?[1-9]/.test(data);

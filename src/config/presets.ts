@@ -32,6 +32,8 @@ const at = (url: string): string => `endpoints: [{ url: "${url}" }]\n`;
 export const PRESETS = {
   openai: `dialect: openai\n${at('https://api.openai.com')}${MODEL_API}`,
   'azure-openai': `dialect: openai\n${MODEL_API}`,
+  anthropic: `dialect: anthropic\n${at('https://api.anthropic.com')}${MODEL_API}`,
+  gemini: `dialect: gemini\n${at('https://generativelanguage.googleapis.com')}${MODEL_API}`,
   groq: `dialect: openai\n${at('https://api.groq.com')}${MODEL_API}`,
   mistral: `dialect: openai\n${at('https://api.mistral.ai')}${MODEL_API}`,
   openrouter: `dialect: openai\n${at('https://openrouter.ai')}${MODEL_API}`,

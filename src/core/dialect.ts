@@ -136,8 +136,11 @@ export interface Dialect {
    * answer that looked like a success.
    */
   classify(head: ResponseHead, wallTime: () => Date, json?: unknown): Verdict;
-  /** True for answers that are delivered bit by bit for as long as they like: these have no total deadline. */
-  isStream(head: ResponseHead): boolean;
+  /**
+   * True for answers that are delivered bit by bit for as long as they like: these have no total deadline, and are not
+   * held to be read as a whole. What was asked for counts where the content type does not tell.
+   */
+  isStream(head: ResponseHead, call?: CallFacts): boolean;
   /** The body, and the headers that describe it, of an answer that the sidecar makes itself. */
   renderError(error: LocalError): RenderedAnswer;
 
@@ -149,10 +152,18 @@ export interface Dialect {
   readJson?(json: unknown, call: CallFacts, facts: AnswerFacts): JsonReading;
   /** Follows a stream that answers this call; undefined when such a stream cannot be read. */
   follow?(call: CallFacts, facts: AnswerFacts): StreamReader | undefined;
+  /**
+   * Written where a stream broke off in the middle of a frame, before the events that tell so. Default: the line and the
+   * frame end, and the client gets what there is of it. A protocol may know a better way to make it harmless.
+   */
+  readonly frameEnd?: string;
   /** Events that end a stream which broke off, so that its client knows; undefined when there is no such event. */
   renderStreamError?(error: LocalError): string | undefined;
   /** Whether a stream that answers this can be continued where it broke off; see `StreamReader.continuation`. */
   resumes?(request: RequestHead): boolean;
-  /** An answer of the sidecar's own that says `text`, in the form that the call asked for. */
-  renderAnswer?(text: string, call: CallFacts): RenderedAnswer;
+  /**
+   * An answer of the sidecar's own that says `text`, in the form that the call asked for and marked as such; undefined
+   * when words are no answer to it, as to a request for embeddings.
+   */
+  renderAnswer?(text: string, call: CallFacts): RenderedAnswer | undefined;
 }

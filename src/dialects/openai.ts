@@ -21,6 +21,7 @@ import { withoutHeaders } from '../core/header-list.ts';
 import { judgeBy } from './judge.ts';
 import { asNumber, asRecord, bodyStatus, lastPathOf, LazyCall } from './json-shapes.ts';
 import { generic } from './generic.ts';
+import { renderAnswer } from './openai-answers.ts';
 
 /** Codes and types as OpenAI, Azure, Groq, Mistral, OpenRouter, DeepSeek and vLLM write them. */
 const errors: readonly ErrorRule[] = [
@@ -355,4 +356,5 @@ export const openai: Dialect = {
   follow: (call, facts) => new OpenAiReader(call, facts),
   renderStreamError,
   resumes: ({ target }) => RESPONSES_PATH.test(target),
+  renderAnswer,
 };

@@ -175,9 +175,11 @@ export class StaticStep implements Step {
     this.#ready = this.#headed(typeOf(this.#answer), bytesOf(this.#answer));
   }
 
-  async prepare({ upstream: { dialect }, call }: Exchange): Promise<Taker> {
+  async prepare({ upstream: { dialect }, call }: Exchange): Promise<Taker | undefined> {
     const { text } = this.#answer;
     const said = text === undefined ? undefined : dialect.renderAnswer?.(text, call);
+    // Words are no answer to this call: nothing in them would be what was asked for.
+    if (text !== undefined && dialect.renderAnswer && !said) return undefined;
     const type = said && headerOf(said.headers, 'content-type');
     const { head, bytes } = said
       ? this.#headed(type ?? 'application/json', Buffer.from(said.body, 'utf8'))

@@ -96,7 +96,9 @@ class CommitGate implements Policy<Attempt> {
     const type = headerValue(head.headers, 'content-type') ?? '';
     if (request.method === 'HEAD' || head.status === 204 || head.status === 304) return undefined;
     if (head.status < 300 && EVENT_STREAM.test(type)) return this.#streamWatch(attempt, head, call);
-    const judged = head.status >= 400 || (head.status < 300 && call.operation !== undefined);
+    const { dialect } = attempt.exchange.upstream;
+    const whole = call.operation !== undefined && !dialect.isStream(head, call);
+    const judged = head.status >= 400 || (head.status < 300 && whole);
     return judged && JSON_TYPE.test(type) ? this.#jsonWatch(attempt, head, call) : undefined;
   }
 
@@ -124,6 +126,7 @@ class CommitGate implements Policy<Attempt> {
           attempt.continuation = reader.continuation?.(attempt.exchange.request);
           return attempt.continuation !== undefined;
         },
+        frameEnd: dialect.frameEnd ?? '\n\n',
         farewell: (reason) => farewellOf(attempt, head, reason),
         judge: (json) => dialect.classify(head, () => this.#deps.clock.wallTime(), json),
         onDiscard: () => giveUp(attempt),

@@ -98,7 +98,9 @@ class Deadline implements Policy<Exchange> {
   /** A body that has a length of its own must come in time, too; a stream that has begun may go on. */
   #stillBounds(exchange: Exchange, outcome: Outcome): boolean {
     return (
-      outcome.kind === 'response' && !outcome.tunnel && !exchange.upstream.dialect.isStream(outcome.head)
+      outcome.kind === 'response' &&
+      !outcome.tunnel &&
+      !exchange.upstream.dialect.isStream(outcome.head, exchange.call)
     );
   }
 

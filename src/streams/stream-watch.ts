@@ -28,6 +28,8 @@ export interface StreamWatchInit {
   readonly decide: (decision: Decision) => void;
   /** It broke off between two frames. True: those above know how to go on, and the client is told nothing. */
   readonly goesOn: () => boolean;
+  /** What closes a frame that is not finished. */
+  readonly frameEnd: string;
   /** Events that tell the client why the stream ends; undefined when nothing can be added to it. */
   readonly farewell: (reason: Reason) => string | undefined;
   /** What the upstream's own error means. */
@@ -107,13 +109,12 @@ export class StreamWatch implements BodyWatcher {
     switch (reader.read(event, data, id)) {
       case 'content':
         facts.firstTokenAt ??= now;
+        // What goes on had not ended: protocols without an event for it only say so by what they send.
+        this.#ended = false;
         this.#decide({ kind: 'pass' });
         break;
       case 'end':
-        this.#ended = true;
-        if (facts.firstTokenAt !== undefined || facts.finishReason !== undefined)
-          this.#decide({ kind: 'pass' });
-        else this.#decide({ kind: 'fail', reason: 'empty_answer' });
+        this.#end(now);
         break;
       case 'error':
         this.#errored = true;
@@ -125,6 +126,18 @@ export class StreamWatch implements BodyWatcher {
       case 'pass':
         break;
     }
+  }
+
+  #end(now: number): void {
+    const { facts } = this.#init;
+    this.#ended = true;
+    if (facts.firstTokenAt === undefined && facts.finishReason === undefined) {
+      this.#decide({ kind: 'fail', reason: 'empty_answer' });
+      return;
+    }
+    // Short answers begin and end with the same event.
+    facts.firstTokenAt ??= now;
+    this.#decide({ kind: 'pass' });
   }
 
   #decide(decision: Decision): void {
@@ -173,12 +186,13 @@ export class StreamWatch implements BodyWatcher {
 
   #breakOff(completion: Completion): void {
     const { reason = 'response_incomplete' } = completion;
+    const { frameEnd } = this.#init;
     const gone = completion.end === 'client-aborted' || reason === 'superseded';
     const goesOn = !gone && !this.#encoded && !this.#frames.midFrame && this.#init.goesOn();
     const farewell = gone || this.#encoded || goesOn ? undefined : this.#init.farewell(reason);
     if (farewell === undefined) this.#body.close({ completion, clean: false });
     else {
-      const last = Buffer.from(this.#frames.midFrame ? `\n\n${farewell}` : farewell, 'utf8');
+      const last = Buffer.from(this.#frames.midFrame ? `${frameEnd}${farewell}` : farewell, 'utf8');
       this.#body.close({ completion, clean: true, last });
     }
   }

@@ -1,6 +1,8 @@
 /** What the client tests share: SDK clients that look at a sidecar, and the wire as it was. */
 import Anthropic from '@anthropic-ai/sdk';
 import type { ClientOptions as AnthropicOptions } from '@anthropic-ai/sdk';
+import { GoogleGenAI } from '@google/genai';
+import type { HttpOptions } from '@google/genai';
 import OpenAI from 'openai';
 import type { ClientOptions as OpenAiOptions } from 'openai';
 
@@ -12,6 +14,11 @@ export function openaiAt(baseURL: string, options: OpenAiOptions = {}): OpenAI {
 /** Without retries of its own unless a test is about them. */
 export function anthropicAt(baseURL: string, options: AnthropicOptions = {}): Anthropic {
   return new Anthropic({ apiKey: 'sk-ant-client', baseURL, maxRetries: 0, logLevel: 'off', ...options });
+}
+
+/** Without retries of its own, which is what it does by itself. */
+export function geminiAt(baseUrl: string, httpOptions: HttpOptions = {}): GoogleGenAI {
+  return new GoogleGenAI({ apiKey: 'goog-client', httpOptions: { baseUrl, ...httpOptions } });
 }
 
 export const chat = { model: 'm', messages: [{ role: 'user' as const, content: 'hello there' }] };

@@ -5,6 +5,7 @@
 import { z } from 'zod';
 import { classifyRuleSchema } from '../endpoints/classify.ts';
 import { DIALECT_NAMES } from '../dialects/index.ts';
+import { mcpOptionsSchema } from '../dialects/mcp-options.ts';
 import { ATTEMPT_POLICIES, EXCHANGE_POLICIES } from '../pipeline.ts';
 import { playgroundSchema } from '../playground/schema.ts';
 import { credentialsSchema } from '../policies/credentials.ts';
@@ -80,6 +81,7 @@ const sharedUpstreamShape = {
     .describe(
       'Protocol of the upstream: what errors mean, where answers begin and end, how to tell clients.',
     ),
+  mcp: mcpOptionsSchema.optional(),
   credentials: z.union([off, credentialsSchema]).optional(),
   classify: z
     .array(classifyRuleSchema)

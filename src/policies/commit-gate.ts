@@ -167,7 +167,7 @@ class CommitGate implements Policy<Attempt> {
       watch.attach(body);
       const timer = clock.setTimer(this.#options.holdFor, () => watch.commit());
       body.onEnd(() => emit('answer-read', { attempt, upstream }));
-      if (!watch.readable) watch.commit();
+      if (!watch.worthHolding) watch.commit();
       body.start();
       if (over) clock.clearTimer(timer);
     });

@@ -63,6 +63,11 @@ export class StreamWatch implements BodyWatcher {
     return this.#decoder !== undefined;
   }
 
+  /** False where nothing is gained by waiting for its first event. */
+  get worthHolding(): boolean {
+    return this.readable && this.#init.reader.immediate !== true;
+  }
+
   attach(body: HeldBody): void {
     this.#body = body;
   }
@@ -172,7 +177,8 @@ export class StreamWatch implements BodyWatcher {
   #breakOff(completion: Completion): void {
     const { reason = 'response_incomplete' } = completion;
     const gone = completion.end === 'client-aborted' || reason === 'superseded';
-    const farewell = gone || this.#encoded ? undefined : this.#init.farewell(reason);
+    const mute = gone || this.#encoded || this.#init.reader.resumable === true;
+    const farewell = mute ? undefined : this.#init.farewell(reason);
     if (farewell === undefined) this.#body.close({ completion, clean: false });
     else {
       const last = Buffer.from(this.#frames.midFrame ? `\n\n${farewell}` : farewell, 'utf8');

@@ -108,7 +108,7 @@ const ADDRESSES: Readonly<Record<string, RegExp>> = {
   'js-yaml': /^config\//,
   cockatiel: /^(policies|algorithms)\//,
   // Sections of the configuration, and in the playground the requests that it gets.
-  zod: /^(schema|config|policies|ladder|playground)\/|^endpoints\/classify\.ts$|^(core\/policy|pipeline)\.ts$/,
+  zod: /^(schema|config|policies|ladder|playground)\/|^endpoints\/classify\.ts$|^dialects\/[a-z0-9]+-options\.ts$|^(core\/policy|pipeline)\.ts$/,
   // Only the demo, which does without it where it is not installed.
   openai: /^cli\/demo\//,
 };

@@ -27,6 +27,19 @@ policies:
   circuitBreaker: { consecutiveFailures: 5, openFor: 10s }
 `;
 
+/** Tools answer within seconds or say that they work; what they did is not done again. */
+const TOOL_SERVER = `
+policies:
+  deadline: { after: 30s }
+  attemptTimeout: { connect: 2s, firstByte: 30s, idle: 5m }
+  retry:
+    maxRetries: 2
+    backoff: { initial: 200ms, max: 2s, jitter: full }
+    maxElapsed: 15s
+    maxRetryAfter: 10s
+  circuitBreaker: { consecutiveFailures: 5, openFor: 10s }
+`;
+
 const at = (url: string): string => `endpoints: [{ url: "${url}" }]\n`;
 
 export const PRESETS = {
@@ -40,6 +53,7 @@ export const PRESETS = {
   deepseek: `dialect: openai\n${at('https://api.deepseek.com')}${MODEL_API}`,
   vllm: `dialect: openai\n${OWN_MODELS}`,
   ollama: `dialect: openai\n${at('http://127.0.0.1:11434')}${OWN_MODELS}`,
+  mcp: `dialect: mcp\n${TOOL_SERVER}`,
 } as const satisfies Readonly<Record<string, string>>;
 
 export type PresetName = keyof typeof PRESETS;

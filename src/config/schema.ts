@@ -5,6 +5,7 @@
 import { z } from 'zod';
 import { classifyRuleSchema } from '../endpoints/classify.ts';
 import { DIALECT_NAMES } from '../dialects/index.ts';
+import { mcpOptionsSchema } from '../dialects/mcp-options.ts';
 import { ATTEMPT_POLICIES, EXCHANGE_POLICIES } from '../pipeline.ts';
 import { playgroundSchema } from '../playground/schema.ts';
 import { credentialsSchema } from '../policies/credentials.ts';
@@ -83,6 +84,7 @@ const sharedUpstreamShape = {
     ),
   models: modelNames,
   prices: modelPrices,
+  mcp: mcpOptionsSchema.optional(),
   credentials: z.union([off, credentialsSchema]).optional(),
   classify: z
     .array(classifyRuleSchema)

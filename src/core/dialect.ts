@@ -79,6 +79,10 @@ export interface StreamReader {
   read(event: string, data: string, id?: string): StreamSignal;
   /** False when this stream may end at any event. */
   readonly hasTerminator: boolean;
+  /** True for streams that may be silent from their start: these are not held back until something comes. */
+  readonly immediate?: boolean;
+  /** True once the client can ask for the rest by itself: when the stream breaks off, nothing may be added to it. */
+  readonly resumable?: boolean;
   /** The JSON of the error event, once one was read. */
   readonly error: unknown;
   /** The request that brings what comes after the last event read; undefined where there is no such request. */

@@ -223,6 +223,8 @@ export class Attempt {
   status: number | undefined;
   reason: Reason | undefined;
   verdict: Verdict | undefined;
+  /** Whether the upstream may have begun to do what was asked; undefined while the attempt is under way. */
+  sent: 'no' | 'maybe' | undefined;
   /** Time to the response head, or to the failure. */
   durationMs: number | undefined;
 

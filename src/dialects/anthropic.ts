@@ -6,7 +6,8 @@ import { STATUS_OF_TYPE, renderAnswer, renderError, renderStreamError } from './
 import { AnthropicReader, usageOf } from './anthropic-stream.ts';
 import { generic } from './generic.ts';
 import { judgeBy } from './judge.ts';
-import { asNumber, asRecord, bodyStatus, lastPathOf, LazyCall } from './json-shapes.ts';
+import { asNumber, asRecord, bodyStatus, lastPathOf, LazyCall, needsIn } from './json-shapes.ts';
+import type { Needs } from './json-shapes.ts';
 
 /** Types, codes and words as Anthropic writes them. */
 const errors: readonly ErrorRule[] = [
@@ -73,8 +74,17 @@ function operationOf({ method, target }: RequestHead): string | undefined {
 
 function readCall(request: RequestHead, json: () => unknown): CallFacts {
   const operation = operationOf(request);
-  return new LazyCall(operation, json, (body) => repeatOf(operation, body));
+  return new LazyCall(operation, json, {
+    repeat: (body) => repeatOf(operation, body),
+    needs: (body) => needsIn(body, NEEDS),
+  });
 }
+
+const NEEDS: Needs = {
+  tools: ['/tools/*'],
+  vision: ['/messages/*/content/*/source/media_type', '/messages/*/content/*/source/url'],
+  json_schema: ['/output_format/schema', '/output_config/format/schema'],
+};
 
 function repeatOf(operation: string | undefined, json: unknown): CallFacts['repeat'] {
   if (operation === undefined) return 'unsafe';

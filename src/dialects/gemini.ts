@@ -7,7 +7,8 @@ import { STATUS_OF_NAME, renderAnswer, renderError, renderStreamError } from './
 import { GeminiReader, errorOf, note, saysSomething } from './gemini-stream.ts';
 import { generic } from './generic.ts';
 import { judgeBy } from './judge.ts';
-import { asNumber, asRecord, bodyStatus, lastPathOf } from './json-shapes.ts';
+import { asNumber, asRecord, bodyStatus, lastPathOf, needsIn } from './json-shapes.ts';
+import type { Needs } from './json-shapes.ts';
 
 /** Statuses, reasons and words as Google writes them. */
 const errors: readonly ErrorRule[] = [
@@ -62,7 +63,7 @@ const REPEAT: ReadonlyMap<string, CallFacts['repeat']> = new Map([
 /** `…/models/NAME:METHOD`, where the colon may be encoded. */
 const CALL = /^(.+)(?::|%3a)([a-z]+)$/i;
 
-function readCall({ method, target }: RequestHead): CallFacts {
+function readCall({ method, target }: RequestHead, json: () => unknown): CallFacts {
   const [, model, name = ''] = (method === 'POST' && CALL.exec(lastPathOf(target, 1))) || [];
   const repeat = REPEAT.get(name);
   const operation = repeat && name;
@@ -74,8 +75,21 @@ function readCall({ method, target }: RequestHead): CallFacts {
     stream: operation === 'streamGenerateContent' && /[?&]alt=sse(&|$)/.test(target),
     id: undefined,
     repeat: repeat ?? 'unsafe',
+    get needs() {
+      return needsIn(json(), NEEDS);
+    },
   };
 }
+
+const NEEDS: Needs = {
+  tools: ['/tools/*'],
+  vision: [
+    '/contents/*/parts/*/inlineData',
+    '/contents/*/parts/*/inline_data',
+    '/contents/*/parts/*/fileData',
+  ],
+  json_schema: ['/generationConfig/responseSchema', '/generationConfig/responseJsonSchema'],
+};
 
 /** Where the answer proper must be, by operation. */
 const CONTENTS: Readonly<Record<string, string>> = {

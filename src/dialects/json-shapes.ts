@@ -35,6 +35,14 @@ export interface CallQuestions {
   readonly needs?: (json: unknown) => readonly string[];
 }
 
+/** What a request asks for beyond text, by the places where it says so. */
+export type Needs = Readonly<Record<string, readonly string[]>>;
+
+export const needsIn = (json: unknown, needs: Needs): readonly string[] =>
+  Object.entries(needs)
+    .filter(([, places]) => places.some((place) => valuesAt(json, place).length > 0))
+    .map(([need]) => need);
+
 /**
  * A call whose body is parsed when somebody asks for what stands in it: prompts are large, and most calls go well without
  * anybody asking.

@@ -19,7 +19,8 @@ import type {
 import type { RequestHead } from '../core/exchange.ts';
 import { withoutHeaders } from '../core/header-list.ts';
 import { judgeBy } from './judge.ts';
-import { asNumber, asRecord, bodyStatus, lastPathOf, LazyCall } from './json-shapes.ts';
+import { asNumber, asRecord, bodyStatus, lastPathOf, LazyCall, needsIn } from './json-shapes.ts';
+import type { Needs } from './json-shapes.ts';
 import { generic } from './generic.ts';
 import { renderAnswer } from './openai-answers.ts';
 
@@ -83,23 +84,18 @@ function readCall(request: RequestHead, json: () => unknown): CallFacts {
   const operation = request.method === 'POST' ? operationOf(request.target) : undefined;
   return new LazyCall(operation, json, {
     repeat: (body) => (leavesTraces(operation, body) ? 'unsafe' : 'compute'),
-    needs: needsOf,
+    needs: (body) => needsIn(body, NEEDS),
   });
 }
 
 /** Where a request says that it wants more than text, in chat completions and in Responses. */
-const NEEDS: Readonly<Record<string, readonly string[]>> = {
+const NEEDS: Needs = {
   tools: ['/tools/*', '/functions/*'],
   vision: ['/messages/*/content/*/image_url', '/input/*/content/*/image_url'],
   audio: ['/messages/*/content/*/input_audio', '/audio'],
   files: ['/messages/*/content/*/file', '/input/*/content/*/file_id'],
   json_schema: ['/response_format/json_schema', '/text/format/schema'],
 };
-
-const needsOf = (json: unknown): readonly string[] =>
-  Object.entries(NEEDS)
-    .filter(([, places]) => places.some((place) => valuesAt(json, place).length > 0))
-    .map(([need]) => need);
 
 function operationOf(target: string): string | undefined {
   return OPERATIONS.get(lastPathOf(target, 2)) ?? OPERATIONS.get(lastPathOf(target, 1));

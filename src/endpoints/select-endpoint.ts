@@ -50,11 +50,18 @@ export function selectEndpoint(
     if (outcome.kind === 'rejection') return outcome;
     const verdict = isCallersDoing(attempt, outcome) ? verdictOf('abandoned') : classify(outcome);
     attempt.verdict = verdict;
+    attempt.sent = sentOf(outcome, verdict);
     if (outcome.kind === 'response') attempt.status = outcome.head.status;
     else attempt.reason = outcome.reason;
     emit('attempt-ended', { attempt, upstream });
     return verdict === outcome.verdict ? outcome : { ...outcome, verdict };
   };
+}
+
+/** What was turned away for rate or load has not been begun. */
+function sentOf(outcome: ResponseOutcome | FailureOutcome, verdict: Verdict): 'no' | 'maybe' {
+  if (verdict.class === 'throttled' || verdict.class === 'overloaded') return 'no';
+  return outcome.kind === 'failure' ? outcome.requestSent : 'maybe';
 }
 
 const rejection = (reason: Reason, as: VerdictClass, detail?: string): RejectionOutcome => ({

@@ -179,7 +179,7 @@ class CommitGate implements Policy<Attempt> {
       watch.attach(body);
       const timer = clock.setTimer(this.#options.holdFor, () => watch.commit());
       body.onEnd(({ end }) => this.#tell(attempt, WASTE_OF_END[end]));
-      if (!watch.readable) watch.commit();
+      if (!watch.worthHolding) watch.commit();
       body.start();
       if (over) clock.clearTimer(timer);
     });

@@ -10,7 +10,8 @@ import { ModelCatalog } from '../core/model-catalog.ts';
 import type { Outcome } from '../core/outcome.ts';
 import type { Policy, PolicyDeps, Recipient, Scope } from '../core/policy.ts';
 import type { Random } from '../core/random.ts';
-import { DIALECTS } from '../dialects/index.ts';
+import type { Dialect } from '../core/dialect.ts';
+import { dialectOf } from '../dialects/index.ts';
 import { classifier } from '../endpoints/classify.ts';
 import { EndpointSet } from '../endpoints/endpoint-set.ts';
 import type { ReachableEndpoint } from '../endpoints/endpoint-set.ts';
@@ -68,6 +69,7 @@ class UpstreamCompiler {
   readonly #config: UpstreamConfig;
   readonly #inventory: Inventory;
   readonly #deps: CompileDeps;
+  readonly #dialect: Dialect;
   readonly #policies = new Map<string, Policy<Scope>>();
 
   constructor(name: string, config: UpstreamConfig, context: { inventory: Inventory; deps: CompileDeps }) {
@@ -75,12 +77,17 @@ class UpstreamCompiler {
     this.#config = config;
     this.#inventory = context.inventory;
     this.#deps = context.deps;
+    // What was learnt of a server says nothing about another.
+    const learntFrom = config.endpoints.map(({ url }) => url);
+    this.#dialect = dialectOf(config, (what, create) =>
+      this.#inventory.keep(`${name}/learnt/${what}`, learntFrom, create),
+    );
   }
 
   compile({ currency }: Config['usage']): LiveUpstream {
     const config = this.#config;
     const { clock, emit } = this.#deps;
-    const dialect = DIALECTS[config.dialect];
+    const dialect = this.#dialect;
     const exchangePolicies = this.#build<Exchange>(EXCHANGE_POLICIES, this.#name);
     const endpoints = this.#endpoints();
     const classify = classifier(config.classify, dialect, () => clock.wallTime());
@@ -128,7 +135,7 @@ class UpstreamCompiler {
     return modules.flatMap((module) => {
       const options = this.#optionsOf(module.key);
       if (options === undefined || options === false) return [];
-      if (module.suits?.(DIALECTS[this.#config.dialect]) === false) return [];
+      if (module.suits?.(this.#dialect) === false) return [];
       const policy = this.#inventory.keep<Policy<S>>(`${owner}/${module.name}`, options, (previous) =>
         this.#buildOne(module, options, previous),
       );

@@ -238,7 +238,7 @@ export class ExchangeHandler {
       retryAfterMs: outcome.kind === 'rejection' ? outcome.retryAfterMs : undefined,
       lastAttempt: attemptBehind(exchange, outcome),
       call: exchange.call,
-      sent: outcome.kind === 'failure' ? outcome.requestSent : 'no',
+      sent: sentBy(exchange, outcome),
     });
     sendBytes(res, { ...head, headers: [...head.headers, ...about] }, body);
   }
@@ -275,6 +275,13 @@ const problemOutcome = (problem: BodyProblem | undefined): RejectionOutcome | un
 function hasBeenHere({ via }: RequestFacts, pseudonym: string): boolean {
   if (via === undefined || !via.includes(pseudonym)) return false;
   return via.split(',').some((hop) => hop.trim().split(/\s+/)[1] === pseudonym);
+}
+
+/** Whatever the last attempt came to: an earlier one may have been heard. */
+function sentBy({ attempts }: Exchange, outcome: Exclude<Outcome, ResponseOutcome>): 'no' | 'maybe' {
+  if (attempts.some(({ sent, phase }) => (sent ?? (phase === 'connecting' ? 'no' : 'maybe')) === 'maybe'))
+    return 'maybe';
+  return outcome.kind === 'failure' && attempts.length === 0 ? outcome.requestSent : 'no';
 }
 
 /** The attempt that an answer speaks of: after a ladder, the newest one need not be it. */

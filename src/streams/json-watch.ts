@@ -43,6 +43,10 @@ export class JsonWatch implements BodyWatcher {
     return this.#decoder !== undefined;
   }
 
+  get worthHolding(): boolean {
+    return this.readable;
+  }
+
   attach(body: HeldBody): void {
     this.#body = body;
   }

@@ -67,6 +67,11 @@ export class StreamWatch implements BodyWatcher {
     return this.#decoder !== undefined;
   }
 
+  /** False where nothing is gained by waiting for its first event. */
+  get worthHolding(): boolean {
+    return this.readable && this.#init.reader.immediate !== true;
+  }
+
   attach(body: HeldBody): void {
     this.#body = body;
   }
@@ -189,7 +194,8 @@ export class StreamWatch implements BodyWatcher {
     const { frameEnd } = this.#init;
     const gone = completion.end === 'client-aborted' || reason === 'superseded';
     const goesOn = !gone && !this.#encoded && !this.#frames.midFrame && this.#init.goesOn();
-    const farewell = gone || this.#encoded || goesOn ? undefined : this.#init.farewell(reason);
+    const mute = gone || goesOn || this.#encoded || this.#init.reader.resumable === true;
+    const farewell = mute ? undefined : this.#init.farewell(reason);
     if (farewell === undefined) this.#body.close({ completion, clean: false });
     else {
       const last = Buffer.from(this.#frames.midFrame ? `${frameEnd}${farewell}` : farewell, 'utf8');

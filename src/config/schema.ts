@@ -212,9 +212,7 @@ const logging = z
   })
   .describe('Structured logs, one JSON object a line, on standard output.');
 
-const usage = z
-  .strictObject({ currency })
-  .describe('How tokens and what they cost are told.');
+const usage = z.strictObject({ currency }).describe('How tokens and what they cost are told.');
 
 export const configSchema = z
   .strictObject({

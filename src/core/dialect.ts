@@ -78,6 +78,8 @@ export interface StreamReader {
   readonly hasTerminator: boolean;
   /** The JSON of the error event, once one was read. */
   readonly error: unknown;
+  /** True when the protocol's clients do not take that event for an error: they must be told in another way. */
+  readonly unheard?: boolean;
 }
 
 /** What a whole JSON answer turned out to be. */
@@ -112,6 +114,8 @@ export interface LocalError {
   readonly call: CallFacts;
   /** Whether the upstream may have seen the request. */
   readonly sent: 'no' | 'maybe';
+  /** What the upstream itself said, as parsed JSON: an error inside an answer that looked like a success. */
+  readonly said?: unknown;
 }
 
 export interface RenderedAnswer {

@@ -92,8 +92,10 @@ class CommitGate implements Policy<Attempt> {
     const type = headerValue(head.headers, 'content-type') ?? '';
     if (request.method === 'HEAD' || head.status === 204 || head.status === 304) return undefined;
     if (head.status < 300 && EVENT_STREAM.test(type)) return this.#streamWatch(attempt, head, call);
-    const judged = head.status >= 400 || (head.status < 300 && call.operation !== undefined);
-    return judged && JSON_TYPE.test(type) ? this.#jsonWatch(attempt, head, call) : undefined;
+    if (head.status < 400 && (head.status >= 300 || call.operation === undefined)) return undefined;
+    if (JSON_TYPE.test(type)) return this.#jsonWatch(attempt, head, this.#options.holdJson);
+    // Sound, text, whatever a computation makes: one byte shows that it is not nothing.
+    return head.status === 200 && call.repeat === 'compute' ? this.#jsonWatch(attempt, head, 0) : undefined;
   }
 
   #streamWatch(
@@ -122,14 +124,14 @@ class CommitGate implements Policy<Attempt> {
       });
   }
 
-  #jsonWatch(attempt: Attempt, head: ResponseOutcome['head'], call: CallFacts): (decide: Decide) => Watch {
-    const { dialect } = attempt.exchange.upstream;
+  #jsonWatch(attempt: Attempt, head: ResponseOutcome['head'], maxBytes: number): (decide: Decide) => Watch {
+    const { upstream, call } = attempt.exchange;
     return (decide) =>
       new JsonWatch({
         contentEncoding: headerValue(head.headers, 'content-encoding'),
-        maxBytes: this.#options.holdJson,
+        maxBytes,
         isError: head.status >= 400,
-        read: (json) => this.#readJson(attempt, dialect, json, call),
+        read: (json) => this.#readJson(attempt, upstream.dialect, json, call),
         decide,
         onDiscard: () => giveUp(attempt),
       });
@@ -148,9 +150,7 @@ class CommitGate implements Policy<Attempt> {
   #hold(attempt: Attempt, outcome: ResponseOutcome, watchFor: (decide: Decide) => Watch): Promise<Outcome> {
     const { clock, emit, upstream } = this.#deps;
     return new Promise((resolve) => {
-      let over = false;
       const watch = watchFor((decision) => {
-        over = true;
         clock.clearTimer(timer);
         if (decision.kind === 'pass')
           resolve({ ...outcome, body, ...(decision.json !== undefined && { json: decision.json }) });
@@ -167,9 +167,11 @@ class CommitGate implements Policy<Attempt> {
       watch.attach(body);
       const timer = clock.setTimer(this.#options.holdFor, () => watch.commit());
       body.onEnd(() => emit('answer-read', { attempt, upstream }));
-      if (!watch.readable) watch.commit();
+      if (!watch.readable) {
+        attempt.answer = undefined;
+        watch.commit();
+      }
       body.start();
-      if (over) clock.clearTimer(timer);
     });
   }
 }

@@ -1,5 +1,4 @@
 /** One request and its one answer, and the attempts made for it. All state of a request lives here. */
-import { Buffer } from 'node:buffer';
 import type { Readable } from 'node:stream';
 import type { Cancellation } from './cancellation.ts';
 import { UNKNOWN_CALL } from './dialect.ts';
@@ -165,7 +164,7 @@ function jsonIn(body: RequestBody): unknown {
   const bytes = body.peek();
   if (!bytes) return undefined;
   try {
-    return JSON.parse(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('utf8'));
+    return JSON.parse(new TextDecoder().decode(bytes));
   } catch {
     return undefined;
   }

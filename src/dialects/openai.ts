@@ -205,7 +205,8 @@ class OpenAiReader implements StreamReader {
       return 'pass';
     const json = jsonOf(data);
     const body = asRecord(json);
-    if (!body) return 'malformed';
+    // Of an event with whole pictures in it, only the name may be legible.
+    if (!body) return event.startsWith('response.') ? this.#typed(event, {}, undefined) : 'malformed';
     if (event === 'error' || body['type'] === 'error' || hasTopLevelError(body)) {
       this.error = json;
       this.unheard = event !== 'error' && isFlatError(body);

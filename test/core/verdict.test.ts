@@ -13,6 +13,8 @@ describe('verdictOf', () => {
       permanent: 'neutral',
       quota: 'neutral',
       auth: 'neutral',
+      context_length: 'neutral',
+      content_filter: 'neutral',
       abandoned: 'neutral',
       refused: 'neutral',
     });

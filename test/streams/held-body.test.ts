@@ -1,28 +1,10 @@
 import { describe, expect, it } from 'vitest';
-import { BodyEnd } from '../../src/core/body-end.ts';
-import type { BodySink, Completion, ResponseBody } from '../../src/core/outcome.ts';
+import type { Completion } from '../../src/core/outcome.ts';
 import { HeldBody } from '../../src/streams/held-body.ts';
 import { CollectingSink } from '../support/policy-kit.ts';
+import { Source } from './watch-rig.ts';
 
 const bytes = (text: string): Uint8Array => Buffer.from(text);
-
-/** An upstream's body that the test writes, and that remembers what it was asked. */
-class Source extends BodyEnd implements ResponseBody {
-  sink!: BodySink;
-  resumed = 0;
-
-  pipe(sink: BodySink): void {
-    this.sink = sink;
-  }
-
-  resume(): void {
-    this.resumed += 1;
-  }
-
-  discard(): void {
-    throw new Error('the held body must not discard what it reads');
-  }
-}
 
 function held(pauseBytes = 100) {
   const source = new Source();

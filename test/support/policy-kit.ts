@@ -41,6 +41,7 @@ export const bytesBody = (bytes: Uint8Array): RequestBody => ({
   ...NO_BODY,
   length: bytes.length,
   open: () => bytes,
+  peek: () => bytes,
   whole: () => Promise.resolve(bytes),
 });
 

@@ -43,7 +43,7 @@ export const commitGateSchema = z
       .describe('Longest time to hold either. What comes after that is passed on as it is.'),
     keepAlive: z
       .union([z.literal(false), positiveDuration])
-      .default(false)
+      .prefault(false)
       .describe('Send a comment into an event stream that has been silent this long. `false`: never.'),
   })
   .describe('Holds an answer back until it is known to be one.');

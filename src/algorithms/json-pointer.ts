@@ -21,5 +21,8 @@ export function textAt(json: unknown, pointer: string): string | undefined {
 function membersOf(value: unknown, key: string): unknown[] {
   if (value === null || typeof value !== 'object') return [];
   if (key === '*') return Object.values(value);
-  return Object.hasOwn(value, key) ? [(value as Record<string, unknown>)[key]] : [];
+  // An array's own length is none of its members.
+  return Object.prototype.propertyIsEnumerable.call(value, key)
+    ? [(value as Record<string, unknown>)[key]]
+    : [];
 }

@@ -39,6 +39,11 @@ export class RetryBudget {
     return true;
   }
 
+  /** A retry that somebody else made: it cannot be refused, but leaves less for us. */
+  spend(now: number): void {
+    this.#window.add('retries', now);
+  }
+
   /** Retries that could be made right now; not negative. */
   remaining(now: number): number {
     const { ratio, floor } = this.#options;

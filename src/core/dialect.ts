@@ -87,6 +87,8 @@ export interface StreamReader {
   readonly error: unknown;
   /** The request that brings what comes after the last event read; undefined where there is no such request. */
   continuation?(request: RequestHead): RequestHead | undefined;
+  /** True when the protocol's clients do not take that event for an error: they must be told in another way. */
+  readonly unheard?: boolean;
 }
 
 /** What a whole JSON answer turned out to be. */
@@ -121,6 +123,8 @@ export interface LocalError {
   readonly call: CallFacts;
   /** Whether the upstream may have seen the request. */
   readonly sent: 'no' | 'maybe';
+  /** What the upstream itself said, as parsed JSON: an error inside an answer that looked like a success. */
+  readonly said?: unknown;
 }
 
 export interface RenderedAnswer {

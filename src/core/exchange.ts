@@ -207,6 +207,8 @@ export class Attempt {
   phase: AttemptPhase = 'connecting';
   /** Monotonic instant of the last progress in either direction. */
   lastActivityAt: number;
+  /** Monotonic instant at which all of the request had been sent. */
+  sentAt: number | undefined;
   /** The client is not reading: the upstream cannot be blamed for silence. */
   paused = false;
 

@@ -101,11 +101,13 @@ function operationOf(target: string): string | undefined {
   return OPERATIONS.get(lastPathOf(target, 2)) ?? OPERATIONS.get(lastPathOf(target, 1));
 }
 
-/** A background job, or a turn added to a conversation that the provider keeps. */
+/** A background job, a turn added to a conversation that the provider keeps, or tools that the provider calls itself. */
 function leavesTraces(operation: string | undefined, json: unknown): boolean {
   if (operation !== 'responses') return operation === undefined;
   const body = asRecord(json);
-  return body === undefined || body['background'] === true || (body['conversation'] ?? null) !== null;
+  if (body === undefined || body['background'] === true || (body['conversation'] ?? null) !== null)
+    return true;
+  return valuesAt(body, '/tools/*/type').includes('mcp');
 }
 
 const usageOf = (json: unknown): Usage | undefined => {
@@ -135,8 +137,18 @@ function note(facts: AnswerFacts, json: Readonly<Record<string, unknown>>): void
 
 const hasError = (json: Readonly<Record<string, unknown>>): boolean => {
   const { error } = json;
-  return typeof error === 'string' ? error !== '' : asRecord(error) !== undefined;
+  return typeof error === 'string' ? error !== '' : asRecord(error) !== undefined || isFlatError(json);
 };
+
+/** Mistral and older vLLM write the error's fields without the `error` around them. */
+const isFlatError = (json: Readonly<Record<string, unknown>>): boolean => json['object'] === 'error';
+
+/** Flat errors, those of Responses streams among them, as the table of errors expects them. */
+function nested(json: unknown): unknown {
+  const body = asRecord(json);
+  if (!body || asRecord(body['error'])) return json;
+  return isFlatError(body) || body['type'] === 'error' ? { error: body } : json;
+}
 
 /** Where the answer proper must be, by operation. */
 const CONTENTS: Readonly<Record<string, readonly string[]>> = {
@@ -188,6 +200,7 @@ class OpenAiReader implements StreamReader {
   #lastNumber: number | undefined;
   #kind: 'unknown' | 'completion' | 'typed';
   error: unknown;
+  unheard = false;
 
   constructor(call: CallFacts, facts: AnswerFacts) {
     this.#facts = facts;
@@ -211,13 +224,15 @@ class OpenAiReader implements StreamReader {
       return 'pass';
     const json = jsonOf(data);
     const body = asRecord(json);
-    if (!body) return 'malformed';
+    // Of an event with whole pictures in it, only the name may be legible.
+    if (!body) return event.startsWith('response.') ? this.#typed(event, {}, undefined) : 'malformed';
     if (event === 'error' || body['type'] === 'error' || hasTopLevelError(body)) {
       this.error = json;
+      this.unheard = event !== 'error' && isFlatError(body);
       return 'error';
     }
     const { type } = body;
-    if (typeof type === 'string') return this.#typed(type, body, json);
+    if (typeof type === 'string' && !('choices' in body)) return this.#typed(type, body, json);
     note(this.#facts, body);
     return this.#completion(body);
   }
@@ -319,12 +334,22 @@ const TYPE_OF_STATUS: Readonly<Record<number, string>> = {
   429: 'rate_limit_error',
 };
 
-const errorBody = (error: LocalError): Record<string, unknown> => ({
-  message: error.detail ? `${error.title} ${error.detail}` : error.title,
-  type: TYPE_OF_STATUS[error.status] ?? 'server_error',
-  param: null,
-  code: error.reason,
-});
+/** What the upstream said of itself stays: clients know its codes, such as `insufficient_quota`. */
+function errorBody(error: LocalError): Record<string, unknown> {
+  const said = asRecord(asRecord(nested(error.said))?.['error']);
+  return {
+    message: error.detail ? `${error.title} ${error.detail}` : error.title,
+    type: asText(said?.['type']) ?? TYPE_OF_STATUS[error.status] ?? 'server_error',
+    param: asText(said?.['param']) ?? null,
+    code: asText(said?.['code']) ?? error.reason,
+  };
+}
+
+const asText = (value: unknown): string | undefined =>
+  typeof value === 'string' && value.length <= MAX_CODE ? value : undefined;
+
+/** A code is a word or two. */
+const MAX_CODE = 100;
 
 const renderError = (error: LocalError): RenderedAnswer => ({
   headers: ['content-type', 'application/json'],
@@ -341,10 +366,12 @@ function renderStreamError(error: LocalError): string {
   return `event: error\ndata: ${JSON.stringify(event)}\n\n`;
 }
 
+const judge = judgeBy({ errors, statusOf: bodyStatus });
+
 export const openai: Dialect = {
   name: 'openai',
   errors,
-  classify: judgeBy({ errors, statusOf: bodyStatus }),
+  classify: (head, wallTime, json) => judge(head, wallTime, nested(json)),
   isStream: (head) => generic.isStream(head),
   renderError,
   readCall,

@@ -113,8 +113,6 @@ class Watch {
   #timer: TimerHandle | undefined;
   #dueAt = Number.POSITIVE_INFINITY;
   #stopped = false;
-  /** Set when everything of the request had been sent, as far as this timer saw. */
-  #sentAt: number | undefined;
   /** The stretch whose progress is being measured. */
   #stretch: { since: number; bytes: number } | undefined;
 
@@ -177,7 +175,6 @@ class Watch {
       case 'connecting':
         return { dueAt: after(attempt.startedAt, connect), reason: 'connect-timeout' };
       case 'waiting':
-        this.#sentAt = attempt.lastActivityAt;
         return { dueAt: after(attempt.lastActivityAt, firstByte), reason: 'first-byte-timeout' };
       case 'sending':
         // The upstream cannot be blamed for a client that does not send, nor below for one that does not read.
@@ -204,10 +201,10 @@ class Watch {
 
   /** Only answers that are being read can be waited for in this way. */
   #firstTokenBound(): Bound {
-    const { answer, startedAt } = this.#attempt;
+    const { answer, sentAt, startedAt } = this.#attempt;
     const waiting = answer !== undefined && answer.firstTokenAt === undefined;
     return {
-      dueAt: waiting ? after(this.#sentAt ?? startedAt, this.#options.firstToken) : Number.POSITIVE_INFINITY,
+      dueAt: waiting ? after(sentAt ?? startedAt, this.#options.firstToken) : Number.POSITIVE_INFINITY,
       reason: 'first-token-timeout',
     };
   }
@@ -229,9 +226,10 @@ class Watch {
   #soonest(): number {
     const { phase } = this.#attempt;
     if (phase === 'receiving' || phase === 'ended') return Number.POSITIVE_INFINITY;
-    const { connect, firstByte, firstToken, idle } = this.#options;
+    const { connect, firstByte, firstToken, idle, minProgress } = this.#options;
     const now = this.#clock.now();
-    return Math.min(after(now, connect), after(now, firstByte), after(now, idle), after(now, firstToken));
+    const bounds = [connect, firstByte, firstToken, idle, minProgress && minProgress.per];
+    return Math.min(...bounds.map((bound) => after(now, bound)));
   }
 }
 

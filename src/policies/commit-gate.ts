@@ -47,7 +47,7 @@ export const commitGateSchema = z
       .describe('Longest time to hold either. What comes after that is passed on as it is.'),
     keepAlive: z
       .union([z.literal(false), positiveDuration])
-      .default(false)
+      .prefault(false)
       .describe('Send a comment into an event stream that has been silent this long. `false`: never.'),
   })
   .describe('Holds an answer back until it is known to be one.');
@@ -96,10 +96,11 @@ class CommitGate implements Policy<Attempt> {
     const type = headerValue(head.headers, 'content-type') ?? '';
     if (request.method === 'HEAD' || head.status === 204 || head.status === 304) return undefined;
     if (head.status < 300 && EVENT_STREAM.test(type)) return this.#streamWatch(attempt, head, call);
-    const { dialect } = attempt.exchange.upstream;
-    const whole = call.operation !== undefined && !dialect.isStream(head, call);
-    const judged = head.status >= 400 || (head.status < 300 && whole);
-    return judged && JSON_TYPE.test(type) ? this.#jsonWatch(attempt, head, call) : undefined;
+    if (head.status < 400 && (head.status >= 300 || call.operation === undefined)) return undefined;
+    if (head.status < 400 && attempt.exchange.upstream.dialect.isStream(head, call)) return undefined;
+    if (JSON_TYPE.test(type)) return this.#jsonWatch(attempt, head, this.#options.holdJson);
+    // Sound, text, whatever a computation makes: one byte shows that it is not nothing.
+    return head.status === 200 && call.repeat === 'compute' ? this.#jsonWatch(attempt, head, 0) : undefined;
   }
 
   #streamWatch(
@@ -133,16 +134,16 @@ class CommitGate implements Policy<Attempt> {
       });
   }
 
-  #jsonWatch(attempt: Attempt, head: ResponseOutcome['head'], call: CallFacts): (decide: Decide) => Watch {
-    const { dialect } = attempt.exchange.upstream;
+  #jsonWatch(attempt: Attempt, head: ResponseOutcome['head'], maxBytes: number): (decide: Decide) => Watch {
+    const { upstream, call } = attempt.exchange;
     if (head.status < 400) attempt.answer = new AnswerFacts();
     return (decide) =>
       new JsonWatch({
         contentEncoding: headerValue(head.headers, 'content-encoding'),
-        maxBytes: this.#options.holdJson,
+        maxBytes,
         isError: head.status >= 400,
-        read: (json) => this.#readJson(attempt, dialect, json, call),
-        readTail: (members) => void dialect.readJson?.(members, call, factsOf(attempt)),
+        read: (json) => this.#readJson(attempt, upstream.dialect, json, call),
+        readTail: (members) => void upstream.dialect.readJson?.(members, call, factsOf(attempt)),
         decide,
         onDiscard: () => giveUp(attempt),
       });
@@ -160,9 +161,7 @@ class CommitGate implements Policy<Attempt> {
   #hold(attempt: Attempt, outcome: ResponseOutcome, watchFor: (decide: Decide) => Watch): Promise<Outcome> {
     const { clock } = this.#deps;
     return new Promise((resolve) => {
-      let over = false;
       const watch = watchFor((decision) => {
-        over = true;
         clock.clearTimer(timer);
         if (decision.kind === 'pass')
           resolve({ ...outcome, body, ...(decision.json !== undefined && { json: decision.json }) });
@@ -179,9 +178,9 @@ class CommitGate implements Policy<Attempt> {
       watch.attach(body);
       const timer = clock.setTimer(this.#options.holdFor, () => watch.commit());
       body.onEnd(({ end }) => this.#tell(attempt, WASTE_OF_END[end]));
+      if (!watch.readable) attempt.answer = undefined;
       if (!watch.worthHolding) watch.commit();
       body.start();
-      if (over) clock.clearTimer(timer);
     });
   }
 

@@ -21,7 +21,16 @@ import { count, duration, positiveDuration, ratio } from '../schema/scalars.ts';
 
 /** Why a failure was not followed by another try. */
 export type RetryRefusal =
-  'exhausted' | 'not-replayable' | 'unsafe' | 'budget' | 'deadline' | 'max-elapsed' | 'retry-after' | 'spend';
+  | 'exhausted'
+  | 'not-replayable'
+  | 'unsafe'
+  | 'budget'
+  | 'deadline'
+  | 'max-elapsed'
+  | 'retry-after'
+  | 'spend'
+  /** The upstream says that another try is of no use. */
+  | 'declined';
 
 declare module '../core/events.ts' {
   interface EventMap {
@@ -118,7 +127,9 @@ export class Retry implements Policy<Exchange> {
 
   async run(exchange: Exchange, next: Next<Exchange>, cancellation: Cancellation): Promise<Outcome> {
     const series = new Series(this.#deps.clock.now());
-    this.#budget?.deposit(series.startedAt);
+    // A client's own retry is a retry like ours, whoever makes it: it earns nothing and takes its share.
+    if (exchange.clientRetries > 0) this.#budget?.spend(series.startedAt);
+    else this.#budget?.deposit(series.startedAt);
     for (;;) {
       const outcome = await next(exchange, cancellation);
       if (outcome.verdict.result === 'success' || !this.#isWorthRetrying(outcome)) return outcome;
@@ -151,11 +162,14 @@ export class Retry implements Policy<Exchange> {
 
   #isWorthRetrying(outcome: Outcome): boolean {
     // A refusal of ours means that the load must go away, not come again.
-    return outcome.kind !== 'rejection' && this.#classes.has(outcome.verdict.class);
+    if (outcome.kind === 'rejection') return false;
+    if (this.#classes.has(outcome.verdict.class)) return true;
+    return upstreamsWish(outcome) === 'true' && !NEVER_BY_WISH.has(outcome.verdict.class);
   }
 
   /** What to do next, or why to do nothing. Takes from the budget only when everything else allows the retry. */
   #plan(exchange: Exchange, outcome: Outcome, series: Series): Plan | RetryRefusal {
+    if (upstreamsWish(outcome) === 'false') return 'declined';
     if (!exchange.body.replayable) return 'not-replayable';
     if (!isReplaySafe(exchange, outcome)) return 'unsafe';
     if (isStale(outcome) && !series.staleSeen) {
@@ -201,6 +215,18 @@ class Series {
   }
 }
 
+/** Classes that a wish for another try does not change: the same credential would meet the same refusal. */
+const NEVER_BY_WISH: ReadonlySet<VerdictClass> = new Set(['quota', 'auth', 'abandoned']);
+
+/**
+ * `x-should-retry`, by which providers tell their SDKs whether another try can help. It concerns nothing but that: what
+ * the answer says about the upstream's health stays.
+ */
+function upstreamsWish(outcome: Outcome): string | undefined {
+  const head = outcome.kind === 'rejection' ? undefined : outcome.head;
+  return head && headerValue(head.headers, 'x-should-retry')?.trim().toLowerCase();
+}
+
 const isStale = (outcome: Outcome): boolean => outcome.kind === 'failure' && outcome.staleConnection;
 
 /** RFC 9110 §9.2.2 forbids a proxy to repeat a non-idempotent request, unless it knows that nothing was done. */
@@ -209,8 +235,9 @@ function isReplaySafe(exchange: Exchange, outcome: Outcome): boolean {
   if (IDEMPOTENT.has(request.method) || upstream.idempotent === true) return true;
   if (headerValue(request.headers, 'idempotency-key')?.trim()) return true;
   if (outcome.kind === 'failure' && outcome.requestSent === 'no') return true;
-  // Turned away at the door: refused for rate or load before any work began.
-  if (outcome.verdict.class === 'throttled' || outcome.verdict.class === 'overloaded') return true;
+  // Turned away at the door: refused for rate or load before any work began. Inside an answer it may have begun.
+  const { class: what } = outcome.verdict;
+  if (outcome.kind === 'response' && (what === 'throttled' || what === 'overloaded')) return true;
   const { repeat } = exchange.call;
   return repeat === 'safe' || (repeat === 'compute' && upstream.idempotent === 'compute');
 }

@@ -139,8 +139,12 @@ const pairs = (headers: HeaderList): [string, string][] => {
 export function withExchangeHeaders(headers: HeaderList, extra: HeaderList): HeaderList {
   // An upstream that is an Outrigger itself has said so already; the nearest hop's word is the client's.
   const clean = hasHeader(headers, 'x-outrigger-request-id') ? withoutOurs(headers) : headers;
-  return [...clean, ...extra];
+  // Whoever owns the retries says whether there should be more.
+  const rest = hasHeader(extra, RETRY_HINT) ? withoutHeaders(clean, new Set([RETRY_HINT])) : clean;
+  return [...rest, ...extra];
 }
+
+const RETRY_HINT = 'x-should-retry';
 
 /** The farther hop's code stays: it is why this answer is what it is. */
 function withoutOurs(headers: HeaderList): string[] {

@@ -4,8 +4,8 @@ import type { Emit } from '../core/events.ts';
 import type { ExchangeEnding } from '../core/exchange-ending.ts';
 import type { Exchange } from '../core/exchange.ts';
 import type { Completion, Outcome } from '../core/outcome.ts';
-import { REASONS } from '../core/reasons.ts';
 import type { Reason } from '../core/reasons.ts';
+import { localStatus } from './local-answer.ts';
 
 declare module '../core/events.ts' {
   interface EventMap {
@@ -82,7 +82,7 @@ export class Ending {
     if (outcome.kind === 'response') return outcome.head.status;
     return reason === 'client_aborted' || reason === undefined
       ? CLIENT_CLOSED_STATUS
-      : REASONS[reason].status;
+      : localStatus(reason, outcome.verdict.class);
   }
 }
 

@@ -235,10 +235,12 @@ export class ExchangeHandler {
       pseudonym: this.#deps.settings().pseudonym,
       requestId: exchange.id,
       detail: outcome.detail,
-      retryAfterMs: outcome.kind === 'rejection' ? outcome.retryAfterMs : undefined,
+      retryAfterMs: outcome.kind === 'rejection' ? outcome.retryAfterMs : outcome.verdict.retryAfterMs,
       lastAttempt: attemptBehind(exchange, outcome),
       call: exchange.call,
       sent: sentBy(exchange, outcome),
+      verdictClass: outcome.verdict.class,
+      ...(outcome.kind === 'failure' && { said: outcome.json }),
     });
     sendBytes(res, { ...head, headers: [...head.headers, ...about] }, body);
   }

@@ -5,6 +5,7 @@ import type { Attempt } from '../core/exchange.ts';
 import type { ResponseHead } from '../core/outcome.ts';
 import { REASONS } from '../core/reasons.ts';
 import type { Reason } from '../core/reasons.ts';
+import type { VerdictClass } from '../core/verdict.ts';
 import { proxyStatus } from './proxy-status.ts';
 
 /** Clients sleep as long as they are told; more than a minute helps nobody. */
@@ -27,6 +28,10 @@ export interface LocalAnswerInput {
   readonly call?: CallFacts;
   /** Whether the upstream may have seen the request. */
   readonly sent?: 'no' | 'maybe';
+  /** What the failure means; it decides the status where the upstream's answer had an error in it. */
+  readonly verdictClass?: VerdictClass;
+  /** What the upstream itself said. */
+  readonly said?: unknown;
 }
 
 /** Reasons for which a later try can help although nobody named a time. */
@@ -38,7 +43,8 @@ const WORTH_WAITING: Readonly<Partial<Record<Reason, number>>> = {
 };
 
 export function localAnswer(input: LocalAnswerInput): LocalAnswer {
-  const { status, title } = REASONS[input.reason];
+  const { title } = REASONS[input.reason];
+  const status = localStatus(input.reason, input.verdictClass);
   const wanted = input.retryAfterMs ?? WORTH_WAITING[input.reason];
   const retryAfterMs = wanted === undefined ? undefined : Math.min(MAX_RETRY_AFTER_MS, Math.ceil(wanted));
   const rendered = input.dialect.renderError({
@@ -50,6 +56,7 @@ export function localAnswer(input: LocalAnswerInput): LocalAnswer {
     retryAfterMs,
     call: input.call ?? UNKNOWN_CALL,
     sent: input.sent ?? 'no',
+    said: input.said,
   });
   const { headers, body } = rendered;
   const bytes = Buffer.from(body, 'utf8');
@@ -69,6 +76,24 @@ export function localAnswer(input: LocalAnswerInput): LocalAnswer {
     );
   }
   return { head: { status: rendered.status ?? status, statusText: '', headers: all }, body: bytes };
+}
+
+/** Statuses by which clients tell an error that is worth another try from one that is not. */
+const STATUS_OF_ERROR_INSIDE: Readonly<Partial<Record<VerdictClass, number>>> = {
+  throttled: 429,
+  quota: 429,
+  overloaded: 503,
+  auth: 401,
+  permanent: 400,
+  context_length: 400,
+  content_filter: 400,
+};
+
+/** The status of a local answer. An error inside an answer gets the one that it should have had from the start. */
+export function localStatus(reason: Reason, verdictClass?: VerdictClass): number {
+  const { status } = REASONS[reason];
+  if (reason !== 'upstream_error' || verdictClass === undefined) return status;
+  return STATUS_OF_ERROR_INSIDE[verdictClass] ?? status;
 }
 
 function accountOf(input: LocalAnswerInput): string {

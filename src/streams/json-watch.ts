@@ -10,7 +10,7 @@ import type { Decision } from './stream-watch.ts';
 
 export interface JsonWatchInit {
   readonly contentEncoding: string | undefined;
-  /** Larger answers are passed on unread. */
+  /** Larger answers are passed on unread; with 0, all that have anything in them. */
   readonly maxBytes: number;
   /** True for error statuses: whatever their body is, the status stands. */
   readonly isError: boolean;
@@ -35,7 +35,11 @@ export class JsonWatch implements BodyWatcher {
 
   constructor(init: JsonWatchInit) {
     this.#init = init;
-    this.#decoder = decoderOf(init.contentEncoding, (bytes) => this.#collect(bytes));
+    this.#decoder = decoderOf(
+      init.contentEncoding,
+      (bytes) => this.#collect(bytes),
+      () => this.commit(),
+    );
   }
 
   /** False for a content coding that cannot be read. */
@@ -95,6 +99,7 @@ export class JsonWatch implements BodyWatcher {
     if (this.#decided) return;
     this.#decided = decision.kind;
     this.#parts = [];
+    this.#decoder?.close();
     this.#init.decide(decision);
   }
 

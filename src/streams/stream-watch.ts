@@ -52,11 +52,21 @@ export class StreamWatch implements BodyWatcher {
   #ended = false;
   #errored = false;
   #over = false;
+  /** What came was not in the coding that it claims to be in: nothing is known of its end. */
+  #unreadable = false;
 
   constructor(init: StreamWatchInit) {
     this.#init = init;
     this.#frames = new SseFrames((event, data, id) => this.#event(event, data, id));
-    this.#decoder = decoderOf(init.contentEncoding, (bytes) => this.#frames.push(bytes));
+    this.#decoder = decoderOf(
+      init.contentEncoding,
+      (bytes) => this.#frames.push(bytes),
+      () => {
+        this.#unreadable = true;
+        this.commit();
+      },
+    );
+    this.#unreadable = this.#decoder === undefined;
     this.#encoded = !['', 'identity'].includes(init.contentEncoding?.trim().toLowerCase() ?? '');
     this.#lastEventAt = init.clock.now();
     this.#lastChunkAt = this.#lastEventAt;
@@ -64,7 +74,7 @@ export class StreamWatch implements BodyWatcher {
 
   /** False for a content coding that cannot be read. */
   get readable(): boolean {
-    return this.#decoder !== undefined;
+    return !this.#unreadable;
   }
 
   /** False where nothing is gained by waiting for its first event. */
@@ -149,6 +159,7 @@ export class StreamWatch implements BodyWatcher {
     if (this.#decided) return;
     this.#decided = decision.kind;
     if (decision.kind === 'pass') this.#startKeepAlive();
+    else this.#decoder?.close();
     this.#init.decide(decision);
   }
 
@@ -178,8 +189,9 @@ export class StreamWatch implements BodyWatcher {
     if (this.#errored) {
       const verdict = judge(reader.error);
       const end = { end: 'upstream-aborted', reason: 'upstream_error', bytes, verdict } as const;
-      this.#body.close({ completion: end, clean: true, trailers });
-    } else if (this.#ended || (whole && !reader.hasTerminator))
+      if (reader.unheard === true && !this.#ended) this.#breakOff(end);
+      else this.#body.close({ completion: end, clean: true, trailers });
+    } else if (this.#ended || (whole && (this.#unreadable || !reader.hasTerminator)))
       this.#body.close({ completion: { end: 'complete', bytes }, clean: true, trailers });
     else this.#breakOff(whole ? { end: 'upstream-aborted', bytes, reason: this.#brokenBy } : completion);
   }

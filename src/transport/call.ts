@@ -215,8 +215,10 @@ export class Call implements Dispatcher.DispatchHandler, ConnectionAware {
   }
 
   #progress(phase: Attempt['phase']): void {
+    const now = this.#clock.now();
     this.#attempt.phase = phase;
-    this.#attempt.lastActivityAt = this.#clock.now();
+    this.#attempt.lastActivityAt = now;
+    if (phase === 'waiting') this.#attempt.sentAt = now;
   }
 
   #reasonOf(error: Error): Reason {

@@ -1,5 +1,6 @@
 /** One attempt under attempt-timeout's eyes, and a wire that does to it what the transport does. */
 import type { Clock, TimerHandle } from '../../src/core/clock.ts';
+import type { AnswerFacts } from '../../src/core/dialect.ts';
 import type { Attempt, RequestBody } from '../../src/core/exchange.ts';
 import type { Outcome } from '../../src/core/outcome.ts';
 import type { Next } from '../../src/core/policy.ts';
@@ -65,6 +66,18 @@ export class Wire {
 
   sent(): void {
     this.#enter('waiting');
+    this.#attempt.sentAt = this.#clock.now();
+  }
+
+  /** What somebody reads of the answer. */
+  reading(answer: AnswerFacts): void {
+    this.#attempt.answer = answer;
+  }
+
+  /** Bytes of the body. */
+  receive(bytes: number): void {
+    this.#attempt.receivedBytes += bytes;
+    this.progress();
   }
 
   /** An interim answer: the transport tells the client and changes nothing else. */

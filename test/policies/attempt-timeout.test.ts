@@ -301,6 +301,11 @@ describe('attempt-timeout', () => {
     const { deps } = kit();
     const options = attemptTimeout.schema.parse({ connect: '2s', idle: false });
     const policy = attemptTimeout.build(options, deps, undefined);
-    expect(policy.snapshot()).toEqual({ connectMs: 2_000, firstByteMs: 60_000, idleMs: false });
+    expect(policy.snapshot()).toEqual({
+      connectMs: 2_000,
+      firstByteMs: 60_000,
+      firstTokenMs: false,
+      idleMs: false,
+    });
   });
 });

@@ -24,6 +24,8 @@ export interface ContractSubject<S extends Scope, Schema extends z.ZodType> {
   readonly deps?: (rig: Rig<S>) => Partial<PolicyDeps>;
   /** Texts that no snapshot may show. */
   readonly secrets?: readonly string[];
+  /** It reads answers itself: such a body is piped into it once, instead of being returned or discarded. */
+  readonly readsAnswers?: boolean;
   /** Timers it holds while a body is on its way; they must be gone at its end. Default 0. */
   readonly timersDuringBody?: number;
 }
@@ -36,9 +38,11 @@ export class Rig<S extends Scope> {
   readonly scripts: Script<S>[] = [];
   /** What stands beside it: other upstreams. */
   readonly others: Script<S>[] = [];
+  readonly #readsAnswers: boolean;
 
   constructor(subject: ContractSubject<S, z.ZodType>, previous?: Policy<S>) {
     const { clock, events, deps } = kit();
+    this.#readsAnswers = subject.readsAnswers ?? false;
     this.clock = clock;
     this.events = events;
     const all = { ...deps, ...subject.deps?.(this) };
@@ -79,9 +83,19 @@ export class Rig<S extends Scope> {
   expectConserved(returned: Outcome): void {
     for (const outcome of [...this.scripts, ...this.others].flatMap(({ given }) => given)) {
       if (outcome.kind !== 'response') continue;
+      if (this.#readsAnswers && bodyOf(outcome).pipes > 0) {
+        expect(bodyOf(outcome)).toMatchObject({ pipes: 1, discards: 0 });
+        continue;
+      }
       const isReturned = returned.kind === 'response' && returned.body === outcome.body;
       expect(bodyOf(outcome).discards).toBe(isReturned ? 0 : 1);
     }
+  }
+
+  /** The upstream comes to the end of what the policy reads. */
+  endRead(): void {
+    for (const outcome of this.scripts.flatMap(({ given }) => given))
+      if (outcome.kind === 'response' && bodyOf(outcome).pipes > 0) bodyOf(outcome).complete();
   }
 
   expectAtRest(scope: S): void {
@@ -320,6 +334,7 @@ export function policyContract<S extends Scope, Schema extends z.ZodType>(
             rig.expectConserved(outcome);
             if (outcome.kind === 'response' && outcome.body instanceof ControlledBody) end(outcome.body);
             else finish(outcome);
+            rig.endRead();
             await settle();
             rig.expectAtRest(scope);
           },

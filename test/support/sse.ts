@@ -51,6 +51,6 @@ function parseBlock(block: string): ReceivedEvent {
 }
 
 function parseField(line: string): [name: string, value: string] {
-  const [, name = '', value = ''] = /^([^:]*):? ?(.*)$/.exec(line) ?? [];
+  const [, name = '', value = ''] = /^([^:]*):? ?(.*)$/s.exec(line) ?? [];
   return [name, value];
 }

@@ -7,7 +7,7 @@ import { classifyRuleSchema } from '../endpoints/classify.ts';
 import { DIALECT_NAMES } from '../dialects/index.ts';
 import { ATTEMPT_POLICIES, EXCHANGE_POLICIES } from '../pipeline.ts';
 import { playgroundSchema } from '../playground/schema.ts';
-import { credentialsSchema } from '../policies/credentials.ts';
+import { credentialsSchema } from '../schema/credentials.ts';
 import { PRESET_NAMES } from './presets.ts';
 import { fileContents } from '../schema/file-contents.ts';
 import {

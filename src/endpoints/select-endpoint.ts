@@ -7,13 +7,13 @@ import { Cancellation as ChildCancellation } from '../core/cancellation.ts';
 import type { Clock } from '../core/clock.ts';
 import type { Emit } from '../core/events.ts';
 import { Attempt } from '../core/exchange.ts';
-import type { Exchange } from '../core/exchange.ts';
+import type { Classify, Exchange } from '../core/exchange.ts';
 import { whenOver } from '../core/outcome.ts';
-import type { FailureOutcome, Outcome, RejectionOutcome, ResponseOutcome } from '../core/outcome.ts';
+import type { Outcome, RejectionOutcome } from '../core/outcome.ts';
 import type { Reason } from '../core/reasons.ts';
 import type { Next } from '../core/policy.ts';
 import { verdictOf } from '../core/verdict.ts';
-import type { Verdict, VerdictClass } from '../core/verdict.ts';
+import type { VerdictClass } from '../core/verdict.ts';
 import { climbsOut } from './dot-segments.ts';
 import type { EndpointSet } from './endpoint-set.ts';
 
@@ -23,13 +23,6 @@ declare module '../core/events.ts' {
     'attempt-ended': { readonly attempt: Attempt; readonly upstream: string };
   }
 }
-
-/** Judges what an attempt brought. */
-export type Classify = (outcome: ResponseOutcome | FailureOutcome) => Verdict;
-
-/** The caller gave less time than was needed: as if it had left. */
-const isCallersDoing = (attempt: Attempt, outcome: Outcome): boolean =>
-  outcome.kind === 'failure' && attempt.cancellation.reason === 'caller-deadline';
 
 export function selectEndpoint(
   endpoints: EndpointSet,
@@ -44,17 +37,24 @@ export function selectEndpoint(
     if (chosen.endpoint.basePath !== '' && climbsOut(exchange.request.target))
       return rejection('bad_request', 'permanent', 'dot segments could leave the base path of the upstream');
     const attempt = new Attempt(exchange, chosen.endpoint, new ChildCancellation(cancellation), clock.now());
+    attempt.classify = classify;
     const outcome = await chosen.send(attempt, attempt.cancellation);
     attempt.durationMs = clock.now() - attempt.startedAt;
     whenOver(outcome, () => attempt.cancellation.detach());
-    if (outcome.kind === 'rejection') return outcome;
-    const verdict = isCallersDoing(attempt, outcome) ? verdictOf('abandoned') : classify(outcome);
-    attempt.verdict = verdict;
+    if (outcome.kind === 'rejection') return withdraw(attempt, outcome);
+    const verdict = attempt.judge(outcome);
     if (outcome.kind === 'response') attempt.status = outcome.head.status;
     else attempt.reason = outcome.reason;
     emit('attempt-ended', { attempt, upstream });
     return verdict === outcome.verdict ? outcome : { ...outcome, verdict };
   };
+}
+
+/** Nothing was sent, so it was no attempt. */
+function withdraw(attempt: Attempt, refusal: RejectionOutcome): RejectionOutcome {
+  const { attempts } = attempt.exchange;
+  if (attempts.at(-1) === attempt) attempts.pop();
+  return refusal;
 }
 
 const rejection = (reason: Reason, as: VerdictClass, detail?: string): RejectionOutcome => ({

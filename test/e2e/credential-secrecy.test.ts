@@ -43,8 +43,16 @@ upstreams:
     credentials: { header: x-api-key, values: [${SECRETS.spare}] }
 `;
 
+/** The same list line by line, and broken at the line that holds the secret. */
+const inBlock = (text: string): string =>
+  text.replace(
+    `{ header: x-api-key, values: [${SECRETS.spare}] }`,
+    `\n      values:\n        - a\n       - "${SECRETS.spare}\n      x: [`,
+  );
+
 /** Ways to break the file next to each secret. */
 const MISTAKES: readonly ((text: string) => string)[] = [
+  inBlock,
   (text) => text.replace('keys:', 'keyz:'),
   (text) => text.replace('values:', 'valuez:'),
   (text) => text.replace('values: [', 'values: [[').replace('] }\n', ']] }\n'),

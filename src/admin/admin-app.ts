@@ -5,6 +5,7 @@ import type { AdminDeps } from './admin-deps.ts';
 import { breakerRoutes } from './breaker-routes.ts';
 import { configRoutes } from './config-routes.ts';
 import { eventRoutes } from './event-routes.ts';
+import { credentialRoutes } from './credential-routes.ts';
 import { makeGuards } from './guards.ts';
 import { healthRoutes } from './health-routes.ts';
 import { metricsRoutes } from './metrics-routes.ts';
@@ -47,6 +48,7 @@ function adminRoutes(app: FastifyInstance, deps: AdminDeps, host: string): void 
   app.addHook('onRequest', guards.host);
   upstreamRoutes(app, deps);
   breakerRoutes(app, deps, guards);
+  credentialRoutes(app, deps, guards);
   configRoutes(app, deps, guards);
   eventRoutes(app, deps);
 }

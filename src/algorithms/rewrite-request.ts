@@ -13,16 +13,22 @@ export interface RequestRewrite {
   readonly body: Readonly<Record<string, unknown>>;
 }
 
-/** Query parameters in which providers accept credentials. */
-const CREDENTIAL_PARAMETER = /^(?:key|api[-_]?key|access_token)(?:=|$)/i;
+/** Query parameters in which providers accept credentials. A `key` can also be the key of anything else. */
+const CREDENTIAL_PARAMETER = {
+  all: /^(?:key|api[-_]?key|access_token)(?:=|$)/i,
+  sure: /^(?:api[-_]?key|access_token)(?:=|$)/i,
+} as const;
 
-/** The target without credentials in its query; the rest stays byte for byte. */
-export function withoutCredentialParameters(target: string): string {
+/**
+ * The target without credentials in its query; the rest stays byte for byte.
+ * @param which `sure` leaves what may well be something else
+ */
+export function withoutCredentialParameters(target: string, which: 'all' | 'sure' = 'all'): string {
   const queryAt = target.indexOf('?');
   if (queryAt < 0) return target;
   const path = target.slice(0, queryAt);
   const parameters = target.slice(queryAt + 1).split('&');
-  const kept = parameters.filter((parameter) => !CREDENTIAL_PARAMETER.test(parameter));
+  const kept = parameters.filter((parameter) => !CREDENTIAL_PARAMETER[which].test(parameter));
   if (kept.length === parameters.length) return target;
   return kept.length === 0 ? path : `${path}?${kept.join('&')}`;
 }

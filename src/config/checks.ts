@@ -2,6 +2,7 @@
 import { fallbackTargets } from '../policies/fallback.ts';
 import type { FallbackOptions } from '../policies/fallback.ts';
 import { checkTls } from './check-tls.ts';
+import { repeatedKeys } from '../schema/credentials.ts';
 import type { CheckProblem } from './load.ts';
 import type { Config, UpstreamConfig } from './schema.ts';
 
@@ -11,6 +12,7 @@ export function checkConfig(config: Config): CheckProblem[] {
     ...checkListeners(config),
     ...checkLadders(config),
     ...checkThresholds(config),
+    ...checkCredentials(config),
     ...checkTls(config),
   ];
 }
@@ -95,4 +97,17 @@ function checkThresholds({ upstreams }: Config): CheckProblem[] {
     const path = ['upstreams', name, 'policies', 'retry', 'backoff', 'initial'];
     return [{ path, message: 'expected a delay that is not above backoff.max' }];
   });
+}
+
+/** No mistake, for a rotation may pass through it, but a pool smaller than it looks. */
+function checkCredentials({ upstreams }: Config): CheckProblem[] {
+  return Object.entries(upstreams).flatMap(([upstream, { credentials }]) =>
+    credentials
+      ? repeatedKeys(credentials).map(({ name, first }) => ({
+          path: ['upstreams', upstream, 'credentials'],
+          message: `the value of ${name} is that of ${first}: the two count as one`,
+          severity: 'warning' as const,
+        }))
+      : [],
+  );
 }

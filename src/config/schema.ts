@@ -8,7 +8,7 @@ import { DIALECT_NAMES } from '../dialects/index.ts';
 import { mcpOptionsSchema } from '../dialects/mcp-options.ts';
 import { ATTEMPT_POLICIES, EXCHANGE_POLICIES } from '../pipeline.ts';
 import { playgroundSchema } from '../playground/schema.ts';
-import { credentialsSchema } from '../policies/credentials.ts';
+import { credentialsSchema } from '../schema/credentials.ts';
 import { PRESET_NAMES } from './presets.ts';
 import { fileContents } from '../schema/file-contents.ts';
 import { currency, modelNames, modelPrices } from '../schema/models.ts';

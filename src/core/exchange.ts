@@ -6,8 +6,10 @@ import type { AnswerFacts, CallFacts, Dialect } from './dialect.ts';
 import type { Endpoint } from './endpoint.ts';
 import type { HeaderList } from './header-list.ts';
 import type { ModelCatalog } from './model-catalog.ts';
+import type { FailureOutcome, ResponseOutcome } from './outcome.ts';
 import type { Reason } from './reasons.ts';
 import type { SpendGuard, Waste } from './spend.ts';
+import { verdictOf } from './verdict.ts';
 import type { Verdict } from './verdict.ts';
 
 export interface RequestHead {
@@ -190,6 +192,12 @@ export type AttemptPhase =
   | 'receiving'
   | 'ended';
 
+/** Judges what an attempt brought. */
+export type Classify = (outcome: ResponseOutcome | FailureOutcome) => Verdict;
+
+/** Takes the word of whoever made the outcome. */
+const asItSays: Classify = ({ verdict }) => verdict;
+
 /** One try. Belongs to one exchange and is never reused. */
 export class Attempt {
   readonly exchange: Exchange;
@@ -221,6 +229,11 @@ export class Attempt {
   /** Body bytes received. */
   receivedBytes = 0;
 
+  /** Name of the upstream's credential that it carries; undefined when it carries the client's, or none. */
+  credential: string | undefined;
+  /** Set where the attempt is made. */
+  classify: Classify = asItSays;
+
   // The ending, for the trail.
   status: number | undefined;
   reason: Reason | undefined;
@@ -231,6 +244,7 @@ export class Attempt {
   durationMs: number | undefined;
 
   #headers: HeaderList;
+  #target: string;
 
   /** Numbers itself and joins the exchange's list. */
   constructor(exchange: Exchange, endpoint: Endpoint, cancellation: Cancellation, now: number) {
@@ -243,6 +257,15 @@ export class Attempt {
     this.backoffMs = exchange.nextAttempt.backoffMs;
     this.freshConnection = exchange.nextAttempt.freshConnection;
     this.#headers = exchange.request.headers;
+    this.#target = exchange.request.target;
+  }
+
+  /** What `outcome`, this attempt's own, means. Judged once: whoever asks again gets the same verdict. */
+  judge(outcome: ResponseOutcome | FailureOutcome): Verdict {
+    // The caller gave less time than was needed: as if it had left.
+    const callersDoing = outcome.kind === 'failure' && this.cancellation.reason === 'caller-deadline';
+    this.verdict ??= callersDoing ? verdictOf('abandoned') : this.classify(outcome);
+    return this.verdict;
   }
 
   /** The request's headers for this attempt. */
@@ -253,5 +276,15 @@ export class Attempt {
   /** Replaces the headers of this attempt only; the exchange keeps its own. */
   replaceHeaders(headers: HeaderList): void {
     this.#headers = headers;
+  }
+
+  /** Path and query of this attempt, without the endpoint's base path. */
+  get target(): string {
+    return this.#target;
+  }
+
+  /** Replaces the target of this attempt only; the exchange keeps its own. */
+  replaceTarget(target: string): void {
+    this.#target = target;
   }
 }

@@ -67,6 +67,8 @@ export interface ResponseOutcome {
   readonly attempt?: number;
   /** The body as parsed JSON, where it was read to judge it. */
   readonly json?: unknown;
+  /** Set when it was turned away for its credential, before any work, and another one is at hand. */
+  readonly otherCredential?: true;
   /** Set when the upstream switched protocols (101): the connection, whose end is the body's completion. */
   readonly tunnel?: Duplex;
 }
@@ -88,6 +90,8 @@ export interface FailureOutcome {
   readonly json?: unknown;
   /** Status and headers that came before it failed, where there were any. */
   readonly head?: ResponseHead;
+  /** As with responses. */
+  readonly otherCredential?: true;
 }
 
 /** It was refused here; nothing was sent. */

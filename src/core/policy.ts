@@ -13,8 +13,12 @@ export type Scope = Exchange | Attempt;
 /** The rest of the pipeline. Never throws; settles soon after `cancellation`. */
 export type Next<S extends Scope> = (scope: S, cancellation: Cancellation) => Promise<Outcome>;
 
+type PlainValue = string | number | boolean | null;
+
 /** What a policy shows of itself to operators: plain data, no secrets. */
-export type Snapshot = Readonly<Record<string, string | number | boolean | null | readonly string[]>>;
+export type Snapshot = Readonly<
+  Record<string, PlainValue | readonly string[] | readonly Readonly<Record<string, PlainValue>>[]>
+>;
 
 /**
  * One concern. Never throws; calls `next` synchronously before its first await where it can; discards every outcome
@@ -54,6 +58,11 @@ export interface PolicyModule<S extends Scope, Schema extends z.ZodType> {
   readonly schema: Schema;
   /** True when it works for every upstream unless switched off with `false`. */
   readonly onByDefault: boolean;
+  /**
+   * One object for all endpoints of an upstream: what it holds belongs to the upstream. For policies around attempts,
+   * which are otherwise built once per endpoint. Default: false.
+   */
+  readonly sharedByEndpoints?: boolean;
   /** False for protocols in which there is nothing for it to do; it is left out of their pipelines. Default: all. */
   readonly suits?: (dialect: Dialect) => boolean;
   /**

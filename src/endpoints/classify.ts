@@ -2,6 +2,7 @@
 import { z } from 'zod';
 import { ruleFinder } from '../algorithms/error-rules.ts';
 import type { Dialect, ErrorRule } from '../core/dialect.ts';
+import type { Classify } from '../core/exchange.ts';
 import type { FailureOutcome, ResponseOutcome } from '../core/outcome.ts';
 import { REASONS } from '../core/reasons.ts';
 import type { Reason } from '../core/reasons.ts';
@@ -9,7 +10,6 @@ import { ANSWER_CLASSES, verdictOf } from '../core/verdict.ts';
 import type { Verdict } from '../core/verdict.ts';
 import { statusRange } from '../schema/status.ts';
 import { headerName } from '../schema/scalars.ts';
-import type { Classify } from './select-endpoint.ts';
 
 const reasonNames = Object.keys(REASONS) as [Reason, ...Reason[]];
 

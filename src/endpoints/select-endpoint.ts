@@ -7,7 +7,7 @@ import { Cancellation as ChildCancellation } from '../core/cancellation.ts';
 import type { Clock } from '../core/clock.ts';
 import type { Emit } from '../core/events.ts';
 import { Attempt } from '../core/exchange.ts';
-import type { Exchange } from '../core/exchange.ts';
+import type { Classify, Exchange } from '../core/exchange.ts';
 import { whenOver } from '../core/outcome.ts';
 import type { FailureOutcome, Outcome, RejectionOutcome, ResponseOutcome } from '../core/outcome.ts';
 import type { Reason } from '../core/reasons.ts';
@@ -24,13 +24,6 @@ declare module '../core/events.ts' {
   }
 }
 
-/** Judges what an attempt brought. */
-export type Classify = (outcome: ResponseOutcome | FailureOutcome) => Verdict;
-
-/** The caller gave less time than was needed: as if it had left. */
-const isCallersDoing = (attempt: Attempt, outcome: Outcome): boolean =>
-  outcome.kind === 'failure' && attempt.cancellation.reason === 'caller-deadline';
-
 export function selectEndpoint(
   endpoints: EndpointSet,
   classify: Classify,
@@ -44,12 +37,12 @@ export function selectEndpoint(
     if (chosen.endpoint.basePath !== '' && climbsOut(exchange.request.target))
       return rejection('bad_request', 'permanent', 'dot segments could leave the base path of the upstream');
     const attempt = new Attempt(exchange, chosen.endpoint, new ChildCancellation(cancellation), clock.now());
+    attempt.classify = classify;
     const outcome = await chosen.send(attempt, attempt.cancellation);
     attempt.durationMs = clock.now() - attempt.startedAt;
     whenOver(outcome, () => attempt.cancellation.detach());
-    if (outcome.kind === 'rejection') return outcome;
-    const verdict = isCallersDoing(attempt, outcome) ? verdictOf('abandoned') : classify(outcome);
-    attempt.verdict = verdict;
+    if (outcome.kind === 'rejection') return withdraw(attempt, outcome);
+    const verdict = attempt.judge(outcome);
     attempt.sent = sentOf(outcome, verdict);
     if (outcome.kind === 'response') attempt.status = outcome.head.status;
     else attempt.reason = outcome.reason;
@@ -62,6 +55,13 @@ export function selectEndpoint(
 function sentOf(outcome: ResponseOutcome | FailureOutcome, verdict: Verdict): 'no' | 'maybe' {
   if (verdict.class === 'throttled' || verdict.class === 'overloaded') return 'no';
   return outcome.kind === 'failure' ? outcome.requestSent : 'maybe';
+}
+
+/** Nothing was sent, so it was no attempt. */
+function withdraw(attempt: Attempt, refusal: RejectionOutcome): RejectionOutcome {
+  const { attempts } = attempt.exchange;
+  if (attempts.at(-1) === attempt) attempts.pop();
+  return refusal;
 }
 
 const rejection = (reason: Reason, as: VerdictClass, detail?: string): RejectionOutcome => ({

@@ -14,6 +14,7 @@ import { headerValue } from '../core/header-list.ts';
 import { discard } from '../core/outcome.ts';
 import type { FailureOutcome, Outcome } from '../core/outcome.ts';
 import type { Next, Policy, PolicyDeps, PolicyModule, Snapshot } from '../core/policy.ts';
+import type { Random } from '../core/random.ts';
 import { reasonOfCancel } from '../core/reasons.ts';
 import { ANSWER_CLASSES, verdictOf } from '../core/verdict.ts';
 import type { VerdictClass } from '../core/verdict.ts';
@@ -161,8 +162,9 @@ export class Retry implements Policy<Exchange> {
   }
 
   #isWorthRetrying(outcome: Outcome): boolean {
-    // A refusal of ours means that the load must go away, not come again.
-    if (outcome.kind === 'rejection') return false;
+    if (goesElsewhere(outcome)) return true;
+    // A refusal of ours means that the load must go away, unless it only repeats when the upstream wants it.
+    if (outcome.kind === 'rejection' && outcome.verdict.retryAfterMs === undefined) return false;
     if (this.#classes.has(outcome.verdict.class)) return true;
     return upstreamsWish(outcome) === 'true' && !NEVER_BY_WISH.has(outcome.verdict.class);
   }
@@ -184,10 +186,10 @@ export class Retry implements Policy<Exchange> {
   #planRetry(exchange: Exchange, outcome: Outcome, series: Series): Plan | RetryRefusal {
     const { maxElapsed, maxRetryAfter } = this.#options;
     const now = this.#deps.clock.now();
-    const askedMs = outcome.verdict.retryAfterMs ?? 0;
+    const elsewhere = goesElsewhere(outcome);
+    const askedMs = elsewhere ? 0 : (outcome.verdict.retryAfterMs ?? 0);
     if (askedMs > maxRetryAfter) return 'retry-after';
-    series.delays ??= delays(this.#backoff, this.#deps.random);
-    const delayMs = Math.max(series.delays(), askedMs);
+    const delayMs = elsewhere ? 0 : Math.max(series.nextDelay(this.#backoff, this.#deps.random), askedMs);
     if (now + delayMs >= exchange.deadlineAt) return 'deadline';
     if (maxElapsed !== false && now + delayMs - series.startedAt > maxElapsed) return 'max-elapsed';
     if (exchange.spend?.allows(exchange, { by: 'retry', upstream: exchange.upstream }) === false)
@@ -208,10 +210,15 @@ class Series {
   readonly startedAt: number;
   retries = 0;
   staleSeen = false;
-  delays: Delays | undefined;
+  #delays: Delays | undefined;
 
   constructor(startedAt: number) {
     this.startedAt = startedAt;
+  }
+
+  nextDelay(backoff: BackoffOptions, random: Random): number {
+    this.#delays ??= delays(backoff, random);
+    return this.#delays();
   }
 }
 
@@ -229,12 +236,18 @@ function upstreamsWish(outcome: Outcome): string | undefined {
 
 const isStale = (outcome: Outcome): boolean => outcome.kind === 'failure' && outcome.staleConnection;
 
+/** Turned away for its credential, and the next try carries another one: there is nothing to wait for. */
+const goesElsewhere = (outcome: Outcome): boolean =>
+  outcome.kind !== 'rejection' && outcome.otherCredential === true;
+
 /** RFC 9110 §9.2.2 forbids a proxy to repeat a non-idempotent request, unless it knows that nothing was done. */
 function isReplaySafe(exchange: Exchange, outcome: Outcome): boolean {
   const { request, upstream } = exchange;
   if (IDEMPOTENT.has(request.method) || upstream.idempotent === true) return true;
   if (headerValue(request.headers, 'idempotency-key')?.trim()) return true;
+  if (outcome.kind === 'rejection') return true;
   if (outcome.kind === 'failure' && outcome.requestSent === 'no') return true;
+  if (goesElsewhere(outcome)) return true;
   // Turned away at the door: refused for rate or load before any work began. Inside an answer it may have begun.
   const { class: what } = outcome.verdict;
   if (outcome.kind === 'response' && (what === 'throttled' || what === 'overloaded')) return true;

@@ -136,7 +136,8 @@ class UpstreamCompiler {
       const options = this.#optionsOf(module.key);
       if (options === undefined || options === false) return [];
       if (module.suits?.(this.#dialect) === false) return [];
-      const policy = this.#inventory.keep<Policy<S>>(`${owner}/${module.name}`, options, (previous) =>
+      const holder = module.sharedByEndpoints === true ? this.#name : owner;
+      const policy = this.#inventory.keep<Policy<S>>(`${holder}/${module.name}`, options, (previous) =>
         this.#buildOne(module, options, previous),
       );
       this.#policies.set(module.name, policy);

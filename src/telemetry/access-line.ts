@@ -16,6 +16,7 @@ const ms = (value: number): number => Math.round(value * 10) / 10;
 
 function attemptJson(attempt: Attempt): string {
   let json = `{"n":${attempt.number},"upstream":${quoted(attempt.exchange.upstream.name)},"endpoint":${quoted(attempt.endpoint.name)}`;
+  if (attempt.credential !== undefined) json += `,"credential":"${attempt.credential}"`;
   if (attempt.status !== undefined) json += `,"status":${attempt.status}`;
   if (attempt.reason !== undefined) json += `,"reason":"${attempt.reason}"`;
   if (attempt.verdict) json += `,"class":"${attempt.verdict.class}"`;

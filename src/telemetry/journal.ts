@@ -49,9 +49,11 @@ export class Journal {
           class: kind,
           status: attempt.status ?? 0,
           endpoint: attempt.endpoint.name,
+          ...(attempt.credential !== undefined && { credential: attempt.credential }),
         });
       }
     });
+    this.#listenToCredentials(bus);
     bus.on('config-applied', ({ generation, hash, cause }) =>
       this.#add('config-applied', undefined, { generation, hash, cause }),
     );
@@ -63,6 +65,23 @@ export class Journal {
     );
     bus.on('restart-needed', ({ setting }) => this.#add('restart-needed', undefined, { setting }));
     bus.on('drain-started', ({ active }) => this.#add('drain-started', undefined, { active }));
+  }
+
+  #listenToCredentials(bus: Bus): void {
+    bus.on('credential-cooling', ({ upstream, credential, forMs }) =>
+      this.#add('credential-cooling', upstream, { credential, forMs: Math.round(forMs) }),
+    );
+    bus.on('credential-out', ({ upstream, credential, cause, forMs }) =>
+      this.#add('credential-out', upstream, {
+        credential,
+        cause,
+        // Without it: until somebody does something.
+        ...(Number.isFinite(forMs) && { forMs: Math.round(forMs) }),
+      }),
+    );
+    bus.on('credential-back', ({ upstream, credential, after }) =>
+      this.#add('credential-back', upstream, { credential, after }),
+    );
   }
 
   /** Oldest first. @param after only entries with a greater id */

@@ -17,6 +17,7 @@ const rounded = (ms: number): number => Math.round(ms * 10) / 10;
 export function describeEvents(bus: Bus, log: Logger): void {
   exchanges(bus, log);
   states(bus, log);
+  credentials(bus, log);
   configuration(bus, log);
 }
 
@@ -34,7 +35,12 @@ function exchanges(bus: Bus, log: Logger): void {
     const kind = attempt.verdict?.class;
     if (kind === 'quota' || kind === 'auth') {
       log.error(
-        { ...aboutAttempt(attempt, upstream), status: attempt.status, class: kind },
+        {
+          ...aboutAttempt(attempt, upstream),
+          status: attempt.status,
+          class: kind,
+          credential: attempt.credential,
+        },
         'credential needs attention',
       );
     }
@@ -77,6 +83,21 @@ function states(bus: Bus, log: Logger): void {
   bus.on('restart-needed', ({ setting }) => log.warn({ setting }, 'takes effect at the next start'));
   bus.on('drain-started', ({ active, timeoutMs }) => log.info({ active, timeoutMs }, 'draining'));
   bus.on('drain-ended', ({ brokenOff }) => log.info({ brokenOff }, 'drained'));
+}
+
+function credentials(bus: Bus, log: Logger): void {
+  bus.on('credential-cooling', ({ upstream, credential, forMs }) =>
+    log.warn({ upstream, credential, forMs: rounded(forMs) }, 'credential cools down'),
+  );
+  bus.on('credential-out', ({ upstream, credential, cause, forMs }) =>
+    log.warn(
+      { upstream, credential, cause, forMs: Number.isFinite(forMs) ? rounded(forMs) : null },
+      'credential is out',
+    ),
+  );
+  bus.on('credential-back', ({ upstream, credential, after }) =>
+    log.info({ upstream, credential, after }, 'credential is back'),
+  );
 }
 
 function configuration(bus: Bus, log: Logger): void {

@@ -119,7 +119,7 @@ export class EndpointTransport {
     const options: DispatchOptions = {
       servername: this.#serverName,
       method: request.method,
-      path: this.#endpoint.basePath + request.target,
+      path: this.#endpoint.basePath + attempt.target,
       headers: this.#headers(attempt, body),
       body,
       // Without a pipeline there is nothing to block; `true` would hold back other requests on HTTP/2.

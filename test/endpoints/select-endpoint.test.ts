@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { RoundRobin } from '../../src/balancing/round-robin.ts';
-import type { Attempt } from '../../src/core/exchange.ts';
+import type { Attempt, Classify } from '../../src/core/exchange.ts';
 import type { Outcome } from '../../src/core/outcome.ts';
 import { verdictOf } from '../../src/core/verdict.ts';
 import { generic } from '../../src/dialects/generic.ts';
@@ -9,7 +9,6 @@ import { EndpointSet } from '../../src/endpoints/endpoint-set.ts';
 import { endpointsOf } from '../../src/endpoints/endpoint.ts';
 import { withRemainingTime } from '../../src/endpoints/remaining-time.ts';
 import { selectEndpoint } from '../../src/endpoints/select-endpoint.ts';
-import type { Classify } from '../../src/endpoints/select-endpoint.ts';
 import { settle } from '../support/fake-clock.ts';
 import {
   Script,

@@ -54,3 +54,30 @@ it('every further opening in a row is longer than the one before', async () => {
   expect(lengths).toEqual(lengths.toSorted((a, b) => a - b));
   expect(waits.map((ms) => ms <= 60_000)).toEqual([true, true, true, true]);
 });
+
+it('a key that was told to rest for a minute rests for a minute, whatever shorter time a later answer names', async () => {
+  const rest = (seconds: number) => respond({ status: 429, headers: { 'retry-after': String(seconds) } });
+  const [long, short] = [holdResponse(rest(60)), holdResponse(rest(1))];
+  const turn = [long, short];
+  await using upstream = await scriptedUpstream((request) =>
+    request.header('authorization') === 'first' ? (turn.shift() ?? respond()) : respond(),
+  );
+  const pool = 'credentials: { values: [first, second] }, policies: { retry: false }';
+  await using own = await ownSidecar(apiAt(upstream.origin, pool));
+  const calls = [own.send()];
+  await long.waitForHeld();
+  await own.send();
+  calls.push(own.send());
+  await short.waitForHeld();
+  long.release();
+  await own.until('credential-cooling');
+  await own.clock.advance(1_000);
+  short.release();
+  await Promise.all(calls);
+  await own.clock.advance(50_000);
+  const statuses = [await own.send(), await own.send()].map(({ status }) => status);
+  expect(statuses).toEqual([200, 200]);
+  const asked = upstream.requests.filter((request) => request.header('authorization') === 'first');
+  expect(asked).toHaveLength(2);
+  expect(own.events.of('credential-cooling')).toHaveLength(1);
+});

@@ -21,6 +21,17 @@ describe('Inventory', () => {
     expect(second.dropped()).toEqual([]);
   });
 
+  it('gives whoever asks for the same part again the same object, also where it had to be built anew', () => {
+    const make = maker();
+    const first = new Inventory();
+    const part = first.keep('a', 1, make);
+    expect(first.keep('a', 1, make)).toBe(part);
+    const second = new Inventory(first);
+    const next = second.keep('a', 2, make);
+    expect(next).not.toBe(part);
+    expect(second.keep('a', 2, make)).toBe(next);
+  });
+
   it('builds a part anew where its description changed, and shows it its predecessor', () => {
     const make = maker();
     const first = new Inventory();

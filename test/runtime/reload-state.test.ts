@@ -5,6 +5,7 @@ import type { Exchange } from '../../src/core/exchange.ts';
 import type { Policy } from '../../src/core/policy.ts';
 import { seededRandom } from '../../src/core/random.ts';
 import type { CircuitBreaker } from '../../src/policies/circuit-breaker.ts';
+import type { Credentials } from '../../src/policies/credentials.ts';
 import type { Retry } from '../../src/policies/retry.ts';
 import { CompileError, compileUpstreams } from '../../src/runtime/compile.ts';
 import { Inventory } from '../../src/runtime/inventory.ts';
@@ -12,7 +13,7 @@ import type { LiveUpstream } from '../../src/runtime/upstream.ts';
 import { ConnectionWatch } from '../../src/transport/connection-watch.ts';
 import { EndpointTransport } from '../../src/transport/endpoint-transport.ts';
 import { FakeClock } from '../support/fake-clock.ts';
-import { EventLog, exchangeAt, fail } from '../support/policy-kit.ts';
+import { EventLog, attemptAt, exchangeAt, fail, respond } from '../support/policy-kit.ts';
 
 const watch = new ConnectionWatch();
 const inventories: Inventory[] = [];
@@ -117,6 +118,24 @@ describe('a reload', () => {
     expect(generations.policy<Retry>('retry').budgetRemaining).toBe(2);
     generations.apply({ a: policies(2) });
     expect(generations.policy<Retry>('retry').budgetRemaining).toBe(2);
+  });
+
+  it('keeps what was learnt of the keys that stay, for all endpoints of the upstream', async () => {
+    const generations = new Generations();
+    const keys = (...values: readonly string[]): object => ({
+      endpoints: [{ url: 'http://127.0.0.1:9' }, { url: 'http://127.0.0.1:10' }],
+      credentials: { values },
+    });
+    generations.apply({ a: keys('one', 'two') });
+    const before = generations.policy<Credentials>('credentials');
+    const attempt = attemptAt(generations.clock);
+    await before.run(attempt, () => Promise.resolve(respond(401)), attempt.cancellation);
+    generations.apply({ a: keys('one', 'three') });
+    const after = generations.policy<Credentials>('credentials');
+    expect(after).not.toBe(before);
+    expect(after.keys.map(({ state }) => state)).toEqual(['out', 'ready']);
+    generations.apply({ a: { ...keys('one', 'three'), idempotent: true } });
+    expect(generations.policy<Credentials>('credentials')).toBe(after);
   });
 
   it('keeps the breakers of two upstreams apart', async () => {

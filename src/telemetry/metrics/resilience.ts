@@ -8,6 +8,7 @@ export function resilienceMetrics(bus: Bus, registry: Registry): void {
   attempts(bus, registry);
   retries(bus, registry);
   breakers(bus, registry);
+  credentials(bus, registry);
   const timeouts = new CounterFamily(registry, {
     name: 'outrigger_timeouts_total',
     help: 'Timers that fired, by which one.',
@@ -84,4 +85,23 @@ function breakers(bus: Bus, registry: Registry): void {
   });
   bus.on('breaker-changed', ({ upstream, to }) => transitions.add([upstream, to]));
   bus.on('breaker-refused', ({ upstream }) => refused.add([upstream]));
+}
+
+function credentials(bus: Bus, registry: Registry): void {
+  const transitions = new CounterFamily(registry, {
+    name: 'outrigger_credential_transitions_total',
+    help: 'Changes of credentials, by the state they went to.',
+    labels: ['upstream', 'credential', 'to'],
+  });
+  const missing = new CounterFamily(registry, {
+    name: 'outrigger_credential_missing_total',
+    help: 'Calls that were refused because no credential could be used.',
+    labels: ['upstream', 'reason'],
+  });
+  bus.on('credential-cooling', ({ upstream, credential }) =>
+    transitions.add([upstream, credential, 'cooling']),
+  );
+  bus.on('credential-out', ({ upstream, credential }) => transitions.add([upstream, credential, 'out']));
+  bus.on('credential-back', ({ upstream, credential }) => transitions.add([upstream, credential, 'ready']));
+  bus.on('credential-missing', ({ upstream, reason }) => missing.add([upstream, reason]));
 }

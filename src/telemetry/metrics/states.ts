@@ -21,6 +21,8 @@ export interface UpstreamState {
   readonly breaker: string | undefined;
   /** Undefined when the upstream has no retry budget. */
   readonly retryBudget: number | undefined;
+  /** Empty when the upstream has none of its own. */
+  readonly credentials: readonly { readonly name: string; readonly state: string }[];
   readonly endpoints: readonly {
     readonly name: string;
     readonly connected: number;
@@ -29,10 +31,12 @@ export interface UpstreamState {
 }
 
 const BREAKER_STATES = ['closed', 'degraded', 'open', 'half-open', 'isolated'];
+const CREDENTIAL_STATES = ['ready', 'cooling', 'out'];
 
 export function stateMetrics(bus: Bus, registry: Registry, states: States): void {
   collectDefaultMetrics({ register: registry });
   upstreamGauges(registry, states);
+  credentialGauge(registry, states);
   configuration(bus, registry, states);
   gauge(registry, 'outrigger_tunnels', 'Upgraded connections that are open.', () => states.tunnels());
   gauge(registry, 'outrigger_replay_bytes', 'Memory that kept request bodies take.', () =>
@@ -93,6 +97,22 @@ function upstreamGauges(registry: Registry, states: States): void {
           this.set({ upstream: name, endpoint: endpoint.name, state: 'busy' }, endpoint.running);
         }
       }
+    },
+  });
+}
+
+function credentialGauge(registry: Registry, states: States): void {
+  new Gauge({
+    name: 'outrigger_credential_state',
+    help: 'State of each credential: 1 for the state it is in, 0 for the others.',
+    labelNames: ['upstream', 'credential', 'state'],
+    registers: [registry],
+    collect() {
+      this.reset();
+      for (const { name: upstream, credentials } of states.upstreams())
+        for (const { name: credential, state: current } of credentials)
+          for (const state of CREDENTIAL_STATES)
+            this.set({ upstream, credential, state }, state === current ? 1 : 0);
     },
   });
 }

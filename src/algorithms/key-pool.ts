@@ -1,0 +1,196 @@
+/**
+ * Keys for one service, used in turn. A key that was throttled rests; one that is not accepted is out. What is known of
+ * a key belongs to its value and lives on in the pool that follows this one.
+ */
+import type { Random } from '../core/random.ts';
+import { KeyState } from './key-state.ts';
+import type { KeyStateName, KeyTimes, OutCause } from './key-state.ts';
+
+export interface PooledKey {
+  /** For people. */
+  readonly name: string;
+  /** Stands for the key's value without being it. */
+  readonly id: string;
+  /** Its share of the calls, beside those of the others. */
+  readonly weight: number;
+}
+
+export interface KeyChange {
+  readonly name: string;
+  readonly from: KeyStateName;
+  readonly to: KeyStateName;
+  readonly cause: OutCause;
+  /** Milliseconds until it may be used again; Infinity when only somebody's word brings it back. */
+  readonly waitMs: number;
+}
+
+export interface KeyPoolOptions {
+  readonly times: KeyTimes;
+  readonly random: Random;
+  readonly now: () => number;
+  readonly onChange: (change: KeyChange) => void;
+}
+
+export interface KeyView {
+  readonly name: string;
+  readonly state: KeyStateName;
+  /** 0 when it may be used, Infinity when no time will do. */
+  readonly waitMs: number;
+}
+
+/** Why no key can be used. */
+export interface Shortage {
+  readonly cause: 'throttled' | OutCause;
+  /** Milliseconds until the first of them may be used again; undefined when nobody knows. */
+  readonly waitMs: number | undefined;
+}
+
+interface Entry<K> {
+  readonly key: K;
+  readonly state: KeyState;
+}
+
+export class KeyPool<K extends PooledKey> {
+  readonly #entries: readonly Entry<K>[];
+  readonly #options: KeyPoolOptions;
+
+  /** @param previous whose knowledge of the same keys is shared from now on: calls under way there still add to it */
+  constructor(keys: readonly K[], options: KeyPoolOptions, previous?: KeyPool<K>) {
+    this.#options = options;
+    const before = previous ? previous.#entries : [];
+    const known = new Map(before.map(({ key, state }) => [key.id, state]));
+    const unique = new Map(keys.toReversed().map((key) => [key.id, key]));
+    this.#entries = keys
+      .filter((key) => unique.get(key.id) === key)
+      .map((key) => ({ key, state: known.get(key.id) ?? new KeyState() }));
+  }
+
+  /**
+   * The key to use now; undefined when none can be used. A lone key always can, and needs no rest: what its service says
+   * of it tells more than a refusal of ours.
+   * @param tried names of keys that come last, for this call has tried them
+   */
+  pick(tried: readonly string[]): K | undefined {
+    if (this.#isLone) return this.#entries[0]?.key;
+    const now = this.#options.now();
+    for (const entry of this.#entries)
+      if (entry.state.name === 'cooling') this.#watch(entry, () => entry.state.wake(now));
+    const chosen = this.#nextOf(this.#best(now, tried));
+    chosen?.state.use(now);
+    return chosen?.key;
+  }
+
+  /** Whether a key could be used that is none of these. */
+  hasOther(names: readonly string[]): boolean {
+    const now = this.#options.now();
+    return this.#entries.some(({ key, state }) => !names.includes(key.name) && state.waitAt(now) === 0);
+  }
+
+  /** Only of use where `pick` found nothing. */
+  shortage(): Shortage {
+    const now = this.#options.now();
+    const waitMs = Math.min(...this.#entries.map(({ state }) => state.waitAt(now)));
+    const states = this.#entries.map(({ state }) =>
+      state.nameAt(now) === 'out' ? state.cause : 'throttled',
+    );
+    const cause = (['throttled', 'quota'] as const).find((one) => states.includes(one)) ?? 'auth';
+    return { cause, waitMs: Number.isFinite(waitMs) ? waitMs : undefined };
+  }
+
+  /** @param askedMs how long the service asked to wait, where it did */
+  cool(name: string, startedAt: number, askedMs: number | undefined): void {
+    const { times, random } = this.#options;
+    if (this.#isLone) return;
+    this.#change(name, (state, now) => state.cool({ now, startedAt }, askedMs, { times, random }));
+  }
+
+  /** @param askedMs how long the service asked to wait, where it did */
+  takeOut(
+    name: string,
+    cause: OutCause,
+    { startedAt, askedMs = 0 }: { startedAt: number; askedMs?: number },
+  ): void {
+    const { outMs, maxRetryAfterMs } = this.#options.times;
+    const waitMs = Math.max(outMs, Math.min(askedMs, maxRetryAfterMs));
+    this.#change(name, (state, now) => state.takeOut({ now, startedAt }, cause, waitMs));
+  }
+
+  accept(name: string, startedAt: number): void {
+    this.#change(name, (state) => state.accept(startedAt));
+  }
+
+  /** An attempt with it ended in a way that says nothing about it. */
+  release(name: string): void {
+    this.#change(name, (state) => state.release());
+  }
+
+  /** @returns false when there is no key of that name */
+  reset(name: string): boolean {
+    this.#change(name, (state) => state.reset());
+    return this.#find(name) !== undefined;
+  }
+
+  isOut(name: string): boolean {
+    return this.#find(name)?.state.nameAt(this.#options.now()) === 'out';
+  }
+
+  get names(): readonly string[] {
+    return this.#entries.map(({ key }) => key.name);
+  }
+
+  view(): KeyView[] {
+    const now = this.#options.now();
+    return this.#entries.map(({ key, state }) => ({
+      name: key.name,
+      state: state.nameAt(now),
+      waitMs: state.waitAt(now),
+    }));
+  }
+
+  get #isLone(): boolean {
+    return this.#entries.length === 1;
+  }
+
+  #find(name: string): Entry<K> | undefined {
+    return this.#entries.find(({ key }) => key.name === name);
+  }
+
+  #change(name: string, act: (state: KeyState, now: number) => void): void {
+    const entry = this.#find(name);
+    if (entry) this.#watch(entry, (now) => act(entry.state, now));
+  }
+
+  /** Tells when `act` made another state of it. */
+  #watch({ key, state }: Entry<K>, act: (now: number) => void): void {
+    const now = this.#options.now();
+    const from = state.name;
+    act(now);
+    if (state.name === from) return;
+    const { cause, name: to } = state;
+    this.#options.onChange({ name: key.name, from, to, cause, waitMs: state.waitAt(now) });
+  }
+
+  /** The usable keys of the best rank: untried ones first, and what is out on trial only where the call can afford it. */
+  #best(now: number, tried: readonly string[]): readonly Entry<K>[] {
+    const rank = ({ key, state }: Entry<K>): number => {
+      if (tried.includes(key.name)) return 2;
+      return tried.length > 0 && state.name === 'out' ? 1 : 0;
+    };
+    const usable = this.#entries.filter(({ state }) => state.waitAt(now) === 0);
+    const best = Math.min(...usable.map(rank));
+    return usable.filter((entry) => rank(entry) === best);
+  }
+
+  /** Smooth weighted round robin, as in nginx: shares are exact and evenly spread. */
+  #nextOf(entries: readonly Entry<K>[]): Entry<K> | undefined {
+    let chosen: Entry<K> | undefined;
+    let total = 0;
+    for (const entry of entries) {
+      total += entry.key.weight;
+      entry.state.credit += entry.key.weight;
+      if (!chosen || entry.state.credit > chosen.state.credit) chosen = entry;
+    }
+    if (chosen) chosen.state.credit -= total;
+    return chosen;
+  }
+}

@@ -10,6 +10,7 @@ import {
   credentials,
   deadline,
   fallback,
+  pacing,
   retry,
 } from './policies/index.ts';
 
@@ -18,6 +19,7 @@ export const EXCHANGE_POLICIES = [
   fallback, //        outermost: can answer for any ending below, refusals included
   deadline, //        bounds queueing, backoff and all attempts; the ladder above may still answer when it passed
   retry, //           sees every ending below; spends the retry budget
+  pacing, //          inside retry, so that every try waits for room; outside the breaker, for a wait is no slow call
   circuitBreaker, //  inside retry, so that every try counts; before selection, so that refusal is free and ends retrying
 ] as const satisfies readonly AnyModule<Exchange>[];
 

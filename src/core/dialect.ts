@@ -14,6 +14,8 @@ export interface CallFacts {
   readonly tool: string | undefined;
   /** A stream of events is wanted as the answer. */
   readonly stream: boolean;
+  /** Most tokens that the answer may have, where the call says so. */
+  readonly maxTokens?: number | undefined;
   /** Identifier of a JSON-RPC request; its answer must carry the same. Undefined: none, or a notification. */
   readonly id: string | number | undefined;
   /**

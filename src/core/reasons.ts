@@ -71,6 +71,7 @@ export const REASONS = {
   deadline_exceeded: reason(504, 'http_response_timeout', 'The total time for this request is used up.'),
   circuit_open: reason(503, 'destination_unavailable', 'The circuit breaker of this upstream is open.'),
   no_endpoint: reason(503, 'destination_unavailable', 'The upstream has no endpoint to send this to.'),
+  paced: reason(429, 'http_request_error', "The provider's rate limit leaves no room for this call now."),
   shutting_down: reason(503, 'destination_unavailable', 'The sidecar is stopping.'),
   internal_error: reason(500, 'proxy_internal_error', 'The sidecar failed; this is a bug in it.'),
   // The request itself.

@@ -5,4 +5,5 @@ export { commitGate } from './commit-gate.ts';
 export { credentials } from './credentials.ts';
 export { deadline } from './deadline.ts';
 export { fallback } from './fallback.ts';
+export { pacing } from './pacing.ts';
 export { retry } from './retry.ts';

@@ -13,6 +13,7 @@ import type { Random } from './core/random.ts';
 import { systemRandom } from './core/random.ts';
 import { PlaygroundHost } from './playground/host.ts';
 import { CircuitBreaker } from './policies/circuit-breaker.ts';
+import { Pacing } from './policies/pacing.ts';
 import { Retry } from './policies/retry.ts';
 import { Supervisor } from './runtime/supervisor.ts';
 import type { ReloadResult } from './runtime/supervisor.ts';
@@ -193,10 +194,12 @@ export class Sidecar {
 function stateOf(upstream: LiveUpstream): UpstreamState {
   const breaker = upstream.policies.get('circuit-breaker');
   const retry = upstream.policies.get('retry');
+  const pacing = upstream.policies.get('pacing');
   return {
     name: upstream.name,
     breaker: breaker instanceof CircuitBreaker ? breaker.state : undefined,
     retryBudget: retry instanceof Retry ? retry.budgetRemaining : undefined,
+    pacing: pacing instanceof Pacing ? { queued: pacing.queued, limits: pacing.limits } : undefined,
     endpoints: upstream.endpoints.members.map(({ endpoint, connections }) => ({
       name: endpoint.name,
       ...connections(),

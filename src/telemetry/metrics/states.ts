@@ -21,10 +21,22 @@ export interface UpstreamState {
   readonly breaker: string | undefined;
   /** Undefined when the upstream has no retry budget. */
   readonly retryBudget: number | undefined;
+  /** Undefined when the upstream's calls are not paced. */
+  readonly pacing: PacingState | undefined;
   readonly endpoints: readonly {
     readonly name: string;
     readonly connected: number;
     readonly running: number;
+  }[];
+}
+
+export interface PacingState {
+  /** Calls that wait. */
+  readonly queued: number;
+  readonly limits: readonly {
+    readonly dimension: string;
+    readonly limit: number | undefined;
+    readonly remaining: number;
   }[];
 }
 
@@ -33,6 +45,7 @@ const BREAKER_STATES = ['closed', 'degraded', 'open', 'half-open', 'isolated'];
 export function stateMetrics(bus: Bus, registry: Registry, states: States): void {
   collectDefaultMetrics({ register: registry });
   upstreamGauges(registry, states);
+  pacingGauges(registry, states);
   configuration(bus, registry, states);
   gauge(registry, 'outrigger_tunnels', 'Upgraded connections that are open.', () => states.tunnels());
   gauge(registry, 'outrigger_replay_bytes', 'Memory that kept request bodies take.', () =>
@@ -93,6 +106,40 @@ function upstreamGauges(registry: Registry, states: States): void {
           this.set({ upstream: name, endpoint: endpoint.name, state: 'busy' }, endpoint.running);
         }
       }
+    },
+  });
+}
+
+function pacingGauges(registry: Registry, states: States): void {
+  const limitGauge = (name: string, help: string, part: 'limit' | 'remaining'): void => {
+    new Gauge({
+      name,
+      help,
+      labelNames: ['upstream', 'dimension'],
+      registers: [registry],
+      collect() {
+        this.reset();
+        for (const { name: upstream, pacing } of states.upstreams())
+          for (const { dimension, [part]: value } of pacing?.limits ?? [])
+            if (value !== undefined) this.set({ upstream, dimension }, value);
+      },
+    });
+  };
+  limitGauge('outrigger_provider_limit', "The provider's own rate limit, as its headers say.", 'limit');
+  limitGauge(
+    'outrigger_provider_remaining',
+    "What is left of the provider's rate limit, with what is under way taken off.",
+    'remaining',
+  );
+  new Gauge({
+    name: 'outrigger_pacing_queue_length',
+    help: "Calls that wait for the provider's rate limit.",
+    labelNames: ['upstream'],
+    registers: [registry],
+    collect() {
+      this.reset();
+      for (const { name, pacing } of states.upstreams())
+        if (pacing) this.set({ upstream: name }, pacing.queued);
     },
   });
 }

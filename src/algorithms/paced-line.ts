@@ -65,8 +65,8 @@ export class PacedLine {
   readonly #queue: PriorityQueue<Waiter>;
   #timer: TimerHandle | undefined;
   #lastHeldAt = Number.NEGATIVE_INFINITY;
-  /** Until then those who wait are let go one by one. */
-  #spreadUntil = Number.NEGATIVE_INFINITY;
+  /** When much comes back at once: for a while from then on, those who wait are let go one by one. */
+  #resetAt = Number.NEGATIVE_INFINITY;
   /** When the next of them may go; undefined while its turn has not been drawn. */
   #nextAt: number | undefined;
 
@@ -155,14 +155,15 @@ export class PacedLine {
     this.#nextAt = undefined;
     // One of those under way will bring news.
     if (!Number.isFinite(at)) return;
-    if (sudden) this.#spreadUntil = at + this.#options.spreadMs;
+    if (sudden) this.#resetAt = at;
     this.#timer = this.#deps.clock.setTimer(at - now, () => this.review());
   }
 
   /** Draws the turn of the first in line, once; sets the timer where it has not come. */
   #isTurn(now: number): boolean {
-    const left = this.#spreadUntil - now;
-    if (left <= 0) return true;
+    const left = this.#resetAt + this.#options.spreadMs - now;
+    // Room before the reset is no stampede: somebody left, or the provider had more than was thought.
+    if (now < this.#resetAt || left <= 0) return true;
     // Uniform over twice the share of each: on average all of the time is used, and sidecars do not march in step.
     this.#nextAt ??= now + (2 * this.#deps.random.next() * left) / (this.#queue.size + 1);
     if (this.#nextAt <= now) return true;

@@ -11,6 +11,7 @@ import {
   deadline,
   fallback,
   resume,
+  pacing,
   retry,
   spendCap,
 } from './policies/index.ts';
@@ -21,6 +22,7 @@ export const EXCHANGE_POLICIES = [
   deadline, //        bounds queueing, backoff and all attempts; the ladder above may still answer when it passed
   spendCap, //        above retry, which asks it before every further try, as the ladder above does
   retry, //           sees every ending below; spends the retry budget
+  pacing, //          inside retry, so that every try waits for room; outside the breaker, for a wait is no slow call
   circuitBreaker, //  inside retry, so that every try counts; before selection, so that refusal is free and ends retrying
 ] as const satisfies readonly AnyModule<Exchange>[];
 

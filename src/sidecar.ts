@@ -14,6 +14,7 @@ import { systemRandom } from './core/random.ts';
 import { PlaygroundHost } from './playground/host.ts';
 import { CircuitBreaker } from './policies/circuit-breaker.ts';
 import { Credentials } from './policies/credentials.ts';
+import { Pacing } from './policies/pacing.ts';
 import { Retry } from './policies/retry.ts';
 import { Supervisor } from './runtime/supervisor.ts';
 import type { ReloadResult } from './runtime/supervisor.ts';
@@ -195,11 +196,13 @@ function stateOf(upstream: LiveUpstream): UpstreamState {
   const breaker = upstream.policies.get('circuit-breaker');
   const retry = upstream.policies.get('retry');
   const credentials = upstream.policies.get('credentials');
+  const pacing = upstream.policies.get('pacing');
   return {
     name: upstream.name,
     breaker: breaker instanceof CircuitBreaker ? breaker.state : undefined,
     retryBudget: retry instanceof Retry ? retry.budgetRemaining : undefined,
     credentials: credentials instanceof Credentials ? credentials.keys : [],
+    pacing: pacing instanceof Pacing ? { queued: pacing.queued, limits: pacing.limits } : undefined,
     endpoints: upstream.endpoints.members.map(({ endpoint, connections }) => ({
       name: endpoint.name,
       ...connections(),

@@ -14,6 +14,7 @@ policies:
     backoff: { initial: 500ms, max: 8s, jitter: full }
     maxElapsed: 5m
     maxRetryAfter: 60s
+  pacing: {}
   circuitBreaker: { consecutiveFailures: 5, failureRatio: 0.5, window: 60s, openFor: 15s }
 `;
 

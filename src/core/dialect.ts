@@ -16,6 +16,8 @@ export interface CallFacts {
   readonly stream: boolean;
   /** What the call needs of a model beyond text, such as `tools`, `vision` or `json_schema`. */
   readonly needs: readonly string[];
+  /** Most tokens that the answer may have, where the call says so. */
+  readonly maxTokens?: number | undefined;
   /** Identifier of a JSON-RPC request; its answer must carry the same. Undefined: none, or a notification. */
   readonly id: string | number | undefined;
   /**

@@ -81,6 +81,7 @@ export const REASONS = {
     'destination_unavailable',
     'No credential for the upstream is accepted at present.',
   ),
+  paced: reason(429, 'http_request_error', "The provider's rate limit leaves no room for this call now."),
   shutting_down: reason(503, 'destination_unavailable', 'The sidecar is stopping.'),
   internal_error: reason(500, 'proxy_internal_error', 'The sidecar failed; this is a bug in it.'),
   // The request itself.

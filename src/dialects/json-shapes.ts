@@ -70,6 +70,11 @@ export class LazyCall implements CallFacts {
     return this.#field('stream') === true;
   }
 
+  get maxTokens(): number | undefined {
+    const names = ['max_completion_tokens', 'max_output_tokens', 'max_tokens'];
+    return names.map((name) => asNumber(this.#field(name))).find((most) => most !== undefined);
+  }
+
   get repeat(): CallFacts['repeat'] {
     return this.#questions.repeat(this.#body);
   }

@@ -6,5 +6,6 @@ export { credentials } from './credentials.ts';
 export { deadline } from './deadline.ts';
 export { fallback } from './fallback.ts';
 export { resume } from './resume.ts';
+export { pacing } from './pacing.ts';
 export { retry } from './retry.ts';
 export { spendCap } from './spend-cap.ts';

@@ -38,6 +38,7 @@ export interface LocalAnswerInput {
 const WORTH_WAITING: Readonly<Partial<Record<Reason, number>>> = {
   circuit_open: 1_000,
   no_endpoint: 1_000,
+  paced: 1_000,
   shutting_down: 1_000,
   connection_limit: 1_000,
 };

@@ -42,6 +42,9 @@ export class Journal {
     bus.on('fallback-taken', ({ upstream, exchange, step, trigger, answered }) =>
       this.#add('fallback-taken', upstream, { step, trigger, answered, requestId: exchange.id }),
     );
+    bus.on('pacing-began', ({ upstream, obstacle }) =>
+      this.#add('pacing-began', upstream, obstacle === undefined ? {} : { obstacle }),
+    );
     bus.on('attempt-ended', ({ upstream, attempt }) => {
       const kind = attempt.verdict?.class;
       if (kind === 'quota' || kind === 'auth') {

@@ -57,6 +57,12 @@ function exchanges(bus: Bus, log: Logger): void {
   bus.on('spend-refused', ({ exchange, upstream, by }) =>
     log.info({ ...about(exchange), upstream, by }, 'spend cap reached'),
   );
+  bus.on('pacing-waited', ({ exchange, upstream, waitedMs, end }) =>
+    log.debug({ ...about(exchange), upstream, waitedMs: rounded(waitedMs), end }, 'paced'),
+  );
+  bus.on('pacing-refused', ({ exchange, upstream, why }) =>
+    log.warn({ ...about(exchange), upstream, reason: 'paced', why }, 'no room within the rate limit'),
+  );
   bus.on('request-refused', ({ reason, detail, method, requestId }) =>
     log.warn({ requestId, method, reason, detail }, 'request refused'),
   );
@@ -79,6 +85,9 @@ function states(bus: Bus, log: Logger): void {
       'circuit breaker',
     );
   });
+  bus.on('pacing-began', ({ upstream, obstacle }) =>
+    log.info({ upstream, obstacle }, 'calls wait for the rate limit of the provider'),
+  );
   bus.on('internal-error', ({ where, error }) => log.error({ where, err: error }, 'internal error'));
   bus.on('restart-needed', ({ setting }) => log.warn({ setting }, 'takes effect at the next start'));
   bus.on('drain-started', ({ active, timeoutMs }) => log.info({ active, timeoutMs }, 'draining'));

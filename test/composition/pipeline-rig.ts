@@ -62,12 +62,18 @@ export class PipelineRig {
 
   /** Sends an exchange to the upstream that was added first. */
   start(parts: ExchangeParts = {}): Call {
-    const [first] = this.upstreams.values();
-    if (!first) throw new Error('there is no upstream');
-    const exchange = exchangeAt(this.clock, { ...parts, upstream: { name: first.name, ...parts.upstream } });
+    const { exchange, first } = this.prepare(parts);
     let outcome: Outcome | undefined;
     void first.send(exchange, exchange.cancellation).then((settled) => (outcome = settled));
     return { exchange, outcome: () => outcome };
+  }
+
+  /** An exchange for the upstream that was added first. */
+  prepare(parts: ExchangeParts = {}): { readonly exchange: Exchange; readonly first: Upstream } {
+    const [first] = this.upstreams.values();
+    if (!first) throw new Error('there is no upstream');
+    const upstream = { name: first.name, ...parts.upstream };
+    return { exchange: exchangeAt(this.clock, { ...parts, upstream }), first };
   }
 
   /** Attempts seen by every wire, as upstream and milliseconds since the rig was made. */

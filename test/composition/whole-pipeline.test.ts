@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { Attempt } from '../../src/core/exchange.ts';
+import { requestsLeft } from '../policies/pacing-rig.ts';
 import { settle } from '../support/fake-clock.ts';
 import type { FakeClock } from '../support/fake-clock.ts';
 import { ControlledBody, after, bodyOf, fail, finish, respond } from '../support/policy-kit.ts';
@@ -10,6 +11,7 @@ import { PipelineRig, STREAM, answers, stalls } from './pipeline-rig.ts';
 const EVERYTHING = {
   deadline: { after: '20s' },
   retry: { maxRetries: 2 },
+  pacing: { maxQueue: 3, maxWait: '8s' },
   circuitBreaker: { consecutiveFailures: 4, openFor: '2s', slowCallRatio: 0.9, slowCall: '3s', probes: 2 },
   attemptTimeout: { connect: '1s', firstByte: '4s', idle: '2s' },
   credentials: { value: 'Bearer x' },
@@ -25,6 +27,8 @@ const WIRE: Readonly<Record<string, (clock: FakeClock) => Step<Attempt>>> = {
   unavailable: () => answers(503),
   throttled: () => answers(429, ['retry-after-ms', '300']),
   notFound: () => answers(404),
+  lastOne: () => answers(200, requestsLeft(0, '2s', 4)),
+  usedUp: () => answers(429, requestsLeft(0, '5s', 4)),
   refused: () => () => fail('connection_refused', { requestSent: 'no' }),
   reset: () => () => fail(),
   stale: () => () => fail('connection_reset', { staleConnection: true }),
@@ -49,7 +53,7 @@ const anyCall = fc.record({
   end: fc.constantFrom(...ENDINGS),
 });
 
-describe('fallback -> deadline -> retry -> circuit-breaker -> select -> attempt-timeout -> credentials', () => {
+describe('fallback -> deadline -> retry -> pacing -> circuit-breaker -> select -> attempt-timeout -> credentials', () => {
   it('loses no answer and leaves nothing behind, whatever the upstreams do and whenever clients leave', async () => {
     await fc.assert(
       fc.asyncProperty(

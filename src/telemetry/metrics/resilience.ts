@@ -9,6 +9,7 @@ export function resilienceMetrics(bus: Bus, registry: Registry): void {
   retries(bus, registry);
   breakers(bus, registry);
   credentials(bus, registry);
+  pacing(bus, registry);
   const timeouts = new CounterFamily(registry, {
     name: 'outrigger_timeouts_total',
     help: 'Timers that fired, by which one.',
@@ -104,4 +105,20 @@ function credentials(bus: Bus, registry: Registry): void {
   bus.on('credential-out', ({ upstream, credential }) => transitions.add([upstream, credential, 'out']));
   bus.on('credential-back', ({ upstream, credential }) => transitions.add([upstream, credential, 'ready']));
   bus.on('credential-missing', ({ upstream, reason }) => missing.add([upstream, reason]));
+}
+
+function pacing(bus: Bus, registry: Registry): void {
+  const waits = new HistogramFamily(registry, {
+    name: 'outrigger_pacing_wait_seconds',
+    help: "Time that calls waited for the provider's rate limit, by how the wait ended.",
+    labels: ['upstream', 'end'],
+    buckets: DURATION_BUCKETS,
+  });
+  const refused = new CounterFamily(registry, {
+    name: 'outrigger_pacing_refused_total',
+    help: "Calls that were refused because the provider's rate limit leaves no room, by why they did not wait.",
+    labels: ['upstream', 'why'],
+  });
+  bus.on('pacing-waited', ({ upstream, waitedMs, end }) => waits.observe([upstream, end], waitedMs / 1_000));
+  bus.on('pacing-refused', ({ upstream, why }) => refused.add([upstream, why]));
 }

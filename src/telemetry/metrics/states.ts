@@ -23,10 +23,22 @@ export interface UpstreamState {
   readonly retryBudget: number | undefined;
   /** Empty when the upstream has none of its own. */
   readonly credentials: readonly { readonly name: string; readonly state: string }[];
+  /** Undefined when the upstream's calls are not paced. */
+  readonly pacing: PacingState | undefined;
   readonly endpoints: readonly {
     readonly name: string;
     readonly connected: number;
     readonly running: number;
+  }[];
+}
+
+export interface PacingState {
+  /** Calls that wait. */
+  readonly queued: number;
+  readonly limits: readonly {
+    readonly dimension: string;
+    readonly limit: number | undefined;
+    readonly remaining: number;
   }[];
 }
 
@@ -37,6 +49,7 @@ export function stateMetrics(bus: Bus, registry: Registry, states: States): void
   collectDefaultMetrics({ register: registry });
   upstreamGauges(registry, states);
   credentialGauge(registry, states);
+  pacingGauges(registry, states);
   configuration(bus, registry, states);
   gauge(registry, 'outrigger_tunnels', 'Upgraded connections that are open.', () => states.tunnels());
   gauge(registry, 'outrigger_replay_bytes', 'Memory that kept request bodies take.', () =>
@@ -113,6 +126,40 @@ function credentialGauge(registry: Registry, states: States): void {
         for (const { name: credential, state: current } of credentials)
           for (const state of CREDENTIAL_STATES)
             this.set({ upstream, credential, state }, state === current ? 1 : 0);
+    },
+  });
+}
+
+function pacingGauges(registry: Registry, states: States): void {
+  const limitGauge = (name: string, help: string, part: 'limit' | 'remaining'): void => {
+    new Gauge({
+      name,
+      help,
+      labelNames: ['upstream', 'dimension'],
+      registers: [registry],
+      collect() {
+        this.reset();
+        for (const { name: upstream, pacing } of states.upstreams())
+          for (const { dimension, [part]: value } of pacing?.limits ?? [])
+            if (value !== undefined) this.set({ upstream, dimension }, value);
+      },
+    });
+  };
+  limitGauge('outrigger_provider_limit', "The provider's own rate limit, as its headers say.", 'limit');
+  limitGauge(
+    'outrigger_provider_remaining',
+    "What is left of the provider's rate limit, with what is under way taken off.",
+    'remaining',
+  );
+  new Gauge({
+    name: 'outrigger_pacing_queue_length',
+    help: "Calls that wait for the provider's rate limit.",
+    labelNames: ['upstream'],
+    registers: [registry],
+    collect() {
+      this.reset();
+      for (const { name, pacing } of states.upstreams())
+        if (pacing) this.set({ upstream: name }, pacing.queued);
     },
   });
 }

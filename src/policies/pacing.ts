@@ -1,0 +1,222 @@
+/**
+ * Slows parallel callers down before their provider throttles them: it reads what each answer says about rate limits and
+ * lets calls wait while nothing is left. It stands inside retry, so that every try waits for room, and outside the
+ * breaker, so that a wait is neither a slow call nor holds a probe.
+ */
+import { z } from 'zod';
+import { KeyedRateLimits, ONLY_KEY } from '../algorithms/keyed-rate-limits.ts';
+import type { Ticket } from '../algorithms/keyed-rate-limits.ts';
+import { PacedLine } from '../algorithms/paced-line.ts';
+import type { Admission, PacedLineOptions, Refusal } from '../algorithms/paced-line.ts';
+import { readRateLimits } from '../algorithms/rate-limit-headers.ts';
+import type { Demand, LimitState, Obstacle } from '../algorithms/rate-limits.ts';
+import type { Cancellation } from '../core/cancellation.ts';
+import type { Exchange } from '../core/exchange.ts';
+import type { FailureOutcome, Outcome, RejectionOutcome, ResponseHead } from '../core/outcome.ts';
+import type { Next, Policy, PolicyDeps, PolicyModule, Snapshot } from '../core/policy.ts';
+import { reasonOfCancel } from '../core/reasons.ts';
+import { verdictOf } from '../core/verdict.ts';
+import { prioritySchema, rankOf } from '../schema/priority.ts';
+import { count, duration, positiveDuration } from '../schema/scalars.ts';
+
+declare module '../core/events.ts' {
+  interface EventMap {
+    /** Calls begin to wait for their provider's limits, the first time in a minute or more. */
+    'pacing-began': { readonly upstream: string; readonly obstacle: Obstacle | undefined };
+    /** A call has waited. */
+    'pacing-waited': {
+      readonly exchange: Exchange;
+      readonly upstream: string;
+      readonly waitedMs: number;
+      /** `left`: the client did, or its time was up. */
+      readonly end: 'sent' | 'refused' | 'left';
+    };
+    'pacing-refused': { readonly exchange: Exchange; readonly upstream: string; readonly why: Refusal };
+  }
+}
+
+export const pacingSchema = z
+  .strictObject({
+    maxWait: positiveDuration
+      .prefault('2m')
+      .describe('Longest wait of a call. One that would have to wait longer is refused at once.'),
+    maxQueue: count
+      .default(100)
+      .describe('Most calls that wait at a time; further ones are refused at once.'),
+    spread: duration
+      .prefault('1s')
+      .describe('Time over which those who waited for a reset are let go, with jitter.'),
+    priority: prioritySchema,
+  })
+  .describe('Lets calls wait while the provider’s own headers say that its rate limit is used up.');
+
+export type PacingOptions = z.output<typeof pacingSchema>;
+
+/** Bytes of a prompt for each of its tokens, roughly. */
+const BYTES_PER_TOKEN = 4;
+/** Bodies up to here are parsed for the bound of their answer. */
+const MAX_PARSED_BYTES = 65_536;
+
+/** A refusal that names no time pauses for this long, and twice as long each time in a row. */
+const FIRST_PAUSE_MS = 1_000;
+const MAX_PAUSE_MS = 30_000;
+
+const REQUEST_ONLY: Demand = { input: 0, output: 0 };
+
+export class Pacing implements Policy<Exchange> {
+  readonly name = 'pacing';
+  readonly #options: PacingOptions;
+  readonly #deps: PolicyDeps;
+  readonly #line: PacedLine;
+  /** True until the first exchange after a reload: until then, the new configuration may yet be refused. */
+  #isSuccessor: boolean;
+
+  constructor(options: PacingOptions, deps: PolicyDeps, previous: Policy<Exchange> | undefined) {
+    this.#options = options;
+    this.#deps = deps;
+    this.#isSuccessor = previous instanceof Pacing;
+    this.#line = previous instanceof Pacing ? previous.#line : lineOf(options, deps);
+  }
+
+  async run(exchange: Exchange, next: Next<Exchange>, cancellation: Cancellation): Promise<Outcome> {
+    if (this.#isSuccessor) this.#takeOver();
+    const demand = this.#demandOf(exchange);
+    let ticket = this.#line.admit(demand);
+    if (!ticket) {
+      const admission = await this.#wait(exchange, demand, cancellation);
+      if (admission.kind === 'left') return abandoned(exchange, cancellation);
+      if (admission.kind === 'refused') return this.#refuse(exchange, admission);
+      ({ ticket } = admission);
+    }
+    const outcome = await next(exchange, cancellation);
+    this.#learn(ticket, outcome);
+    return outcome;
+  }
+
+  /** Calls that wait now. */
+  get queued(): number {
+    return this.#line.length;
+  }
+
+  /** What is left of each limit that the provider has told of. */
+  get limits(): readonly LimitState[] {
+    return this.#line.limits.states(this.#deps.clock.now());
+  }
+
+  snapshot(): Snapshot {
+    const pausedForMs = this.#line.limits.of(ONLY_KEY).pausedUntil - this.#deps.clock.now();
+    return {
+      queued: this.queued,
+      pausedForMs: Math.max(0, Math.round(pausedForMs)),
+      limits: this.limits.map(
+        ({ dimension, limit, remaining }) => `${dimension} ${remaining}/${limit ?? '?'}`,
+      ),
+    };
+  }
+
+  dispose(): void {
+    // Those who wait belong to exchanges under way: they finish, and leave when they are cancelled.
+  }
+
+  #takeOver(): void {
+    this.#isSuccessor = false;
+    this.#line.reconfigure(lineOptions(this.#options));
+  }
+
+  #demandOf(exchange: Exchange): Demand {
+    if (!this.#line.limits.countsTokens) return REQUEST_ONLY;
+    const { body } = exchange;
+    const bytes = body.length ?? body.peek()?.length ?? 0;
+    const output = bytes > 0 && bytes <= MAX_PARSED_BYTES ? (exchange.call.maxTokens ?? 0) : 0;
+    return { input: Math.ceil(bytes / BYTES_PER_TOKEN), output };
+  }
+
+  async #wait(exchange: Exchange, demand: Demand, cancellation: Cancellation): Promise<Admission> {
+    const { clock, emit, upstream } = this.#deps;
+    const since = clock.now();
+    const rank = rankOf(exchange.request.headers, this.#options.priority);
+    const { deadlineAt } = exchange;
+    const admission = await this.#line.wait({ demand, rank, deadlineAt, cancellation });
+    const waitedMs = clock.now() - since;
+    if (waitedMs > 0) emit('pacing-waited', { exchange, upstream, waitedMs, end: END_OF[admission.kind] });
+    return admission;
+  }
+
+  #refuse(
+    exchange: Exchange,
+    { why, retryAfterMs }: Extract<Admission, { kind: 'refused' }>,
+  ): RejectionOutcome {
+    this.#deps.emit('pacing-refused', { exchange, upstream: this.#deps.upstream, why });
+    return {
+      kind: 'rejection',
+      reason: 'paced',
+      by: this.name,
+      verdict: verdictOf('refused'),
+      ...(retryAfterMs !== undefined && { retryAfterMs }),
+    };
+  }
+
+  /** Reads the head and nothing else; the answer passes as it is. */
+  #learn({ limits: reservedOn, sent }: Ticket, outcome: Outcome): void {
+    const now = this.#deps.clock.now();
+    reservedOn.settle(sent);
+    const limits = this.#line.limits.of(credentialOf(outcome));
+    const reading = readRateLimits(headOf(outcome)?.headers ?? [], this.#deps.clock.wallMs());
+    const throttled = outcome.verdict.class === 'throttled';
+    const times = throttled ? limits.turnedAway(sent, now) : 0;
+    if (reading) limits.observe(sent, reading, now);
+    if (throttled) {
+      const told = limits.turnOf(sent.demand, now).at > now;
+      limits.pauseUntil(now + (outcome.verdict.retryAfterMs ?? (told ? 0 : this.#pauseMs(times))));
+    } else if (outcome.verdict.class === 'ok') limits.admitted(sent);
+    this.#line.review();
+  }
+
+  #pauseMs(times: number): number {
+    const longest = Math.min(MAX_PAUSE_MS, FIRST_PAUSE_MS * 2 ** (Math.max(1, times) - 1));
+    return (longest * (1 + this.#deps.random.next())) / 2;
+  }
+}
+
+const END_OF = { go: 'sent', refused: 'refused', left: 'left' } as const;
+
+/** Which of the upstream's credentials a call was made with: the seam for pools. There is but one so far. */
+const credentialOf = (_outcome: Outcome): string => ONLY_KEY;
+
+/** The provider's own head, also of errors inside answers. */
+function headOf(outcome: Outcome): ResponseHead | undefined {
+  if (outcome.kind === 'rejection') return undefined;
+  return outcome.kind === 'failure' || outcome.from === 'upstream' ? outcome.head : undefined;
+}
+
+/** Nobody wants the answer any more. */
+function abandoned({ attempts }: Exchange, { reason = 'client-aborted' }: Cancellation): FailureOutcome {
+  return {
+    kind: 'failure',
+    reason: reasonOfCancel(reason),
+    requestSent: attempts.length === 0 ? 'no' : 'maybe',
+    staleConnection: false,
+    verdict: verdictOf('abandoned'),
+    detail: "while waiting for the provider's rate limit",
+  };
+}
+
+const lineOptions = ({ maxQueue, maxWait, spread, priority }: PacingOptions): PacedLineOptions => ({
+  maxQueue,
+  maxWaitMs: maxWait,
+  spreadMs: spread,
+  msPerRank: priority.ageing,
+});
+
+function lineOf(options: PacingOptions, { clock, random, emit, upstream }: PolicyDeps): PacedLine {
+  const onHold = (obstacle: Obstacle | undefined): void => emit('pacing-began', { upstream, obstacle });
+  return new PacedLine(new KeyedRateLimits(), lineOptions(options), { clock, random, onHold });
+}
+
+export const pacing: PolicyModule<Exchange, typeof pacingSchema> = {
+  name: 'pacing',
+  key: 'pacing',
+  schema: pacingSchema,
+  onByDefault: false,
+  build: (options, deps, previous) => new Pacing(options, deps, previous),
+};

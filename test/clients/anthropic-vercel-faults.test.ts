@@ -3,9 +3,10 @@ import { createAnthropic } from '@ai-sdk/anthropic';
 import { APICallError, generateText, streamText } from 'ai';
 import { expect, it } from 'vitest';
 import * as given from '../support/answers/anthropic.ts';
-import { errorBody, start, streamOf } from '../support/answers/anthropic.ts';
+import { errorBody, start, streamOf, word } from '../support/answers/anthropic.ts';
 import { respondJson } from '../support/steps/answers.ts';
-import { sse } from '../support/steps/event-stream.ts';
+import { cutMidBody } from '../support/steps/cuts.ts';
+import { eventText, sse } from '../support/steps/event-stream.ts';
 import type { RequestStep } from '../support/upstream/step.ts';
 import { underFault } from './fault-rig.ts';
 
@@ -69,4 +70,12 @@ it.each(['clean', 'cut'] as const)('a %s end in the middle of a stream is an err
   expect(value?.text).toBe('hé');
   expect(JSON.stringify(value?.errors)).toContain('before it was complete');
   expect(requests).toBe(1);
+});
+
+it('half an event is an error, too', async () => {
+  const sent = begun.map(eventText).join('') + eventText(word('llo')).slice(0, 60);
+  const step = cutMidBody({ framing: 'chunked', contentType: 'text/event-stream', sent });
+  const { value } = await under([step], streamed);
+  expect(value?.text).toBe('hé');
+  expect(JSON.stringify(value?.errors)).toContain('before it was complete');
 });

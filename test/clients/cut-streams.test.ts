@@ -9,7 +9,7 @@ import { anthropic } from '../../src/dialects/anthropic.ts';
 import { gemini } from '../../src/dialects/gemini.ts';
 import * as claude from '../support/answers/anthropic.ts';
 import * as google from '../support/answers/gemini.ts';
-import { gatedFetch } from '../support/gated-answer.ts';
+import { cutAt, gatedFetch } from '../support/gated-answer.ts';
 import type { GatedAnswer } from '../support/gated-answer.ts';
 import { anthropicAt, collect, geminiAt } from './fixture.ts';
 
@@ -97,4 +97,17 @@ describe.each(['clean', 'destroyed'] as const)('cut at every byte, the connectio
     expect(await askGoogle({ chunks: [answer], end })).toBe('hi');
     expect(await askGoogle({ chunks: [answer, counts], end })).toBe('hi');
   });
+});
+
+it.each([
+  ['anthropic', anthropic, '/v1/messages', claude.bytesOf(claude.TOOL_STREAM)],
+  ['gemini', gemini, '/v1/models/m:streamGenerateContent?alt=sse', google.bytesOf(google.TOOL_STREAM)],
+] as const)('a whole stream of %s has the same bytes in whatever pieces it comes', async (...given) => {
+  const [, dialect, target, bytes] = given;
+  for (let place = 1; place < bytes.length; place += 3) {
+    const chunks = cutAt(bytes, place, Math.min(place + 40, bytes.length));
+    const ask = gatedFetch({ dialect, chunks, end: 'clean' });
+    const response = await ask(BASE + target, { method: 'POST', body: '{}' });
+    expect(Buffer.from(await response.arrayBuffer()).equals(bytes), `cut at ${place}`).toBe(true);
+  }
 });

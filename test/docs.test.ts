@@ -4,9 +4,12 @@ import { headerValue } from '../src/core/header-list.ts';
 import { REASONS } from '../src/core/reasons.ts';
 import type { Reason } from '../src/core/reasons.ts';
 import { generic } from '../src/dialects/generic.ts';
+import { DIALECTS } from '../src/dialects/index.ts';
+import type { DialectName } from '../src/dialects/index.ts';
 import { ATTEMPT_POLICIES, EXCHANGE_POLICIES } from '../src/pipeline.ts';
 import { localAnswer } from '../src/server/local-answer.ts';
 import { completed, isForeign, problemsOf } from './support/docs-config.ts';
+import { cellsOfRule } from './support/docs-dialects.ts';
 import { registeredMetrics } from './support/docs-metrics.ts';
 import { allOptions, optionsAt } from './support/docs-options.ts';
 import { allPages, codeIn, readText } from './support/docs-pages.ts';
@@ -264,6 +267,32 @@ describe('the generic dialect', () => {
     expect(streams).toHaveLength(10);
     expect(types.filter((type) => !streams.includes(type))).toEqual(['application/problem+json']);
   });
+});
+
+describe('tables of errors', () => {
+  const tables = pages.flatMap((one) =>
+    one.tables
+      .filter(({ marker }) => marker.startsWith('errors: '))
+      .map((table): [string, string, Table] => [
+        `${one.path}:${table.line}`,
+        table.marker.replace('errors: ', ''),
+        table,
+      ]),
+  );
+
+  it.each(tables)('%s has the rows of the dialect %s, in order', (_where, name, table) => {
+    const { errors } = DIALECTS[name as DialectName];
+    expect(table.rows.map((row) => row.slice(0, 4))).toEqual(errors.map(cellsOfRule));
+  });
+
+  it('every page of a dialect with such a table has it', () => {
+    const missing = Object.values(DIALECTS)
+      .filter(({ name, errors }) => errors.length > 0 && pages.some(({ path }) => path === pathOf(name)))
+      .filter(({ name }) => !tables.some(([where, of]) => of === name && where.startsWith(pathOf(name))));
+    expect(missing.map(({ name }) => name)).toEqual([]);
+  });
+
+  const pathOf = (name: string): string => `docs/dialects/${name}.md`;
 });
 
 describe('code blocks', () => {

@@ -9,7 +9,7 @@ import { anthropic } from '../../src/dialects/anthropic.ts';
 import { gemini } from '../../src/dialects/gemini.ts';
 import * as claude from '../support/answers/anthropic.ts';
 import * as google from '../support/answers/gemini.ts';
-import { gatedFetch } from '../support/gated-answer.ts';
+import { cutAt, gatedFetch } from '../support/gated-answer.ts';
 import type { GatedAnswer } from '../support/gated-answer.ts';
 import { anthropicAt, collect, geminiAt } from './fixture.ts';
 
@@ -27,14 +27,17 @@ async function resultOf(answer: Promise<string>): Promise<Result> {
 
 type Read = (answer: Omit<GatedAnswer, 'dialect'>) => Promise<string>;
 
-/** Cuts at every byte; `check` sees each error. @returns the lengths after which the answer was taken for whole */
+/** How often to cut: the two ends differ only in what the gate is told, so that one of them can be sampled. */
+const STEP = { clean: 1, destroyed: 3 };
+
+/** Cuts at every byte or so; `check` sees each error. @returns the lengths after which the answer was taken for whole */
 async function wholeAfter(
   bytes: Buffer,
   { read, end, check }: { read: Read; end: GatedAnswer['end']; check: (error: Error, cut: number) => void },
 ): Promise<number[]> {
   const expected = await read({ chunks: [bytes], end: 'clean' });
   const whole: number[] = [];
-  for (let cut = 0; cut <= bytes.length; cut++) {
+  for (let cut = bytes.length; cut >= 0; cut -= STEP[end]) {
     const result = await resultOf(read({ chunks: [bytes.subarray(0, cut)], end }));
     if ('raised' in result) check(result.raised, cut);
     else {
@@ -47,7 +50,7 @@ async function wholeAfter(
 
 describe.each(['clean', 'destroyed'] as const)('cut at every byte, the connection %s', (end) => {
   it('the Anthropic SDK has a whole message after message_stop only, and else our error', async () => {
-    const bytes = claude.bytesOf(claude.TOOL_STREAM);
+    const bytes = claude.bytesOf(claude.streamOf('Ich schaue nach … 🙂'));
     let fetched: typeof fetch;
     const client = anthropicAt(BASE, { fetch: (input, init) => fetched(input, init) });
     const read: Read = async (answer) => {
@@ -94,4 +97,17 @@ describe.each(['clean', 'destroyed'] as const)('cut at every byte, the connectio
     expect(await askGoogle({ chunks: [answer], end })).toBe('hi');
     expect(await askGoogle({ chunks: [answer, counts], end })).toBe('hi');
   });
+});
+
+it.each([
+  ['anthropic', anthropic, '/v1/messages', claude.bytesOf(claude.TOOL_STREAM)],
+  ['gemini', gemini, '/v1/models/m:streamGenerateContent?alt=sse', google.bytesOf(google.TOOL_STREAM)],
+] as const)('a whole stream of %s has the same bytes in whatever pieces it comes', async (...given) => {
+  const [, dialect, target, bytes] = given;
+  for (let place = 1; place < bytes.length; place += 3) {
+    const chunks = cutAt(bytes, place, Math.min(place + 40, bytes.length));
+    const ask = gatedFetch({ dialect, chunks, end: 'clean' });
+    const response = await ask(BASE + target, { method: 'POST', body: '{}' });
+    expect(Buffer.from(await response.arrayBuffer()).equals(bytes), `cut at ${place}`).toBe(true);
+  }
 });

@@ -40,6 +40,14 @@ policies:
   circuitBreaker: { consecutiveFailures: 5, openFor: 10s }
 `;
 
+/** Servers are silent on these streams until something happens. */
+const LISTENING = `
+overrides:
+  listening:
+    match: { method: [listen, subscriptions/listen] }
+    policies: { attemptTimeout: { idle: false } }
+`;
+
 const at = (url: string): string => `endpoints: [{ url: "${url}" }]\n`;
 
 export const PRESETS = {
@@ -51,7 +59,7 @@ export const PRESETS = {
   deepseek: `dialect: openai\n${at('https://api.deepseek.com')}${MODEL_API}`,
   vllm: `dialect: openai\n${OWN_MODELS}`,
   ollama: `dialect: openai\n${at('http://127.0.0.1:11434')}${OWN_MODELS}`,
-  mcp: `dialect: mcp\n${TOOL_SERVER}`,
+  mcp: `dialect: mcp\n${TOOL_SERVER}${LISTENING}`,
 } as const satisfies Readonly<Record<string, string>>;
 
 export type PresetName = keyof typeof PRESETS;

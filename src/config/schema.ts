@@ -9,6 +9,7 @@ import { mcpOptionsSchema } from '../dialects/mcp-options.ts';
 import { ATTEMPT_POLICIES, EXCHANGE_POLICIES } from '../pipeline.ts';
 import { playgroundSchema } from '../playground/schema.ts';
 import { credentialsSchema } from '../policies/credentials.ts';
+import { overridesSchema } from './override-section.ts';
 import { PRESET_NAMES } from './presets.ts';
 import { fileContents } from '../schema/file-contents.ts';
 import {
@@ -37,6 +38,15 @@ const policyShape = Object.fromEntries(
 const policies = z
   .strictObject(policyShape)
   .describe('Policies around every call, by name. Their order is fixed.');
+
+/** What differs for some calls: only what is written here; the rest is as in `policies`. */
+const overrides = overridesSchema(
+  Object.fromEntries(
+    [...EXCHANGE_POLICIES, ...ATTEMPT_POLICIES]
+      .filter(({ key }) => key !== 'credentials')
+      .map(({ key, schema }) => [key, z.union([off, schema]).optional()] as const),
+  ),
+);
 
 const endpoint = z.strictObject({
   url: z
@@ -123,6 +133,7 @@ const sharedUpstreamShape = {
     .describe('Protocols a client may switch to.'),
   tunnelIdle: positiveDuration.prefault('10m').describe('Longest silence on an upgraded connection.'),
   policies: policies.prefault({}),
+  overrides: overrides.default({}),
 };
 
 const routePrefix = z

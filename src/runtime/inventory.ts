@@ -16,12 +16,15 @@ export class Inventory {
   }
 
   /**
+   * Who asks twice gets the same object twice.
    * @param name which part it is, such as `upstream/retry`
    * @param description everything that the part is built from, as plain data
    * @param build called with the part's predecessor when the description changed, or with nothing
    */
   keep<T>(name: string, description: unknown, build: (predecessor: T | undefined) => T): T {
     const fingerprint = JSON.stringify(description) ?? '';
+    const now = this.#parts.get(name);
+    if (now?.fingerprint === fingerprint) return now.value as T;
     const before = this.#previous.get(name);
     const value =
       before?.fingerprint === fingerprint ? (before.value as T) : build(before?.value as T | undefined);

@@ -75,7 +75,7 @@ it('of fifty calls whose answers keep getting lost, no tool runs twice', async (
 });
 
 it('a declared tool is called again until it answers', async () => {
-  await using server = await toolServer([closeMidHead, () => respondJson({})]);
+  await using server = await toolServer([() => closeMidHead(), () => respondJson({})]);
   await using own = await ownSidecar(configFor(server.origin, 'mcp: { idempotentTools: [send] }'));
   expect((await call(own, 1)).json).toMatchObject({ id: 1, result: { content: [{ text: 'send ran' }] } });
   expect(server.runs).toHaveLength(3);

@@ -131,6 +131,11 @@ export interface Dialect {
   /** What errors mean beyond their status, most telling rule first. */
   readonly errors: readonly ErrorRule[];
   /**
+   * Lower-case name of the field that carries a session in both directions. What belongs to a session goes to the
+   * endpoint that keeps it. Undefined: the protocol has none.
+   */
+  readonly sessionHeader?: string;
+  /**
    * Judges an answer by its head and, where it was read, its body. A status below 400 with a body is an error inside an
    * answer that looked like a success.
    */

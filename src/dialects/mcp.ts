@@ -97,6 +97,7 @@ export function mcpDialect(
   return {
     name: 'mcp',
     errors,
+    sessionHeader: 'mcp-session-id',
     classify: judgeBy({ errors }),
     isStream: (head) => generic.isStream(head),
     renderError: renderRpcError,

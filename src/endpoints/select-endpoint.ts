@@ -51,8 +51,10 @@ export function selectEndpoint(
     const verdict = isCallersDoing(attempt, outcome) ? verdictOf('abandoned') : classify(outcome);
     attempt.verdict = verdict;
     attempt.sent = sentOf(outcome, verdict);
-    if (outcome.kind === 'response') attempt.status = outcome.head.status;
-    else attempt.reason = outcome.reason;
+    if (outcome.kind === 'response') {
+      attempt.status = outcome.head.status;
+      endpoints.answered(exchange, chosen.endpoint, outcome.head);
+    } else attempt.reason = outcome.reason;
     emit('attempt-ended', { attempt, upstream });
     return verdict === outcome.verdict ? outcome : { ...outcome, verdict };
   };

@@ -18,6 +18,7 @@ import { endpointsOf } from '../endpoints/endpoint.ts';
 import { withForwarded } from '../endpoints/forwarded.ts';
 import { callMatcher } from '../endpoints/match-call.ts';
 import { withRemainingTime } from '../endpoints/remaining-time.ts';
+import { Sessions } from '../endpoints/sessions.ts';
 import { selectEndpoint } from '../endpoints/select-endpoint.ts';
 import { ATTEMPT_POLICIES, EXCHANGE_POLICIES, compose } from '../pipeline.ts';
 import type { AnyModule } from '../pipeline.ts';
@@ -126,7 +127,13 @@ class UpstreamCompiler {
     const endpoints = endpointsOf(this.#config.endpoints.map(({ url }) => url));
     const members = endpoints.map((endpoint) => this.#reach(endpoint, variant));
     const balancer = this.#inventory.keep(`${this.#name}/balancer`, 'round-robin', () => new RoundRobin());
-    return new EndpointSet(members, balancer);
+    return new EndpointSet(members, balancer, this.#sessions());
+  }
+
+  #sessions(): Sessions | undefined {
+    const { sessionHeader } = this.#dialect;
+    if (sessionHeader === undefined) return undefined;
+    return this.#inventory.keep(`${this.#name}/sessions`, sessionHeader, () => new Sessions(sessionHeader));
   }
 
   #reach(endpoint: Endpoint, variant: Variant): ReachableEndpoint {

@@ -113,11 +113,12 @@ function checkThresholds({ upstreams }: Config): CheckProblem[] {
 
 /** Settings that do nothing where they stand. */
 function checkDialects({ upstreams }: Config): CheckProblem[] {
-  return Object.entries(upstreams).flatMap(([name, { dialect, overrides, mcp }]) => {
+  return Object.entries(upstreams).flatMap(([name, { dialect, overrides, mcp, a2a }]) => {
     const idle: [string, string][] = [];
     if (dialect === 'generic' && Object.keys(overrides).length > 0)
       idle.push(['overrides', 'no call fits: the generic dialect does not know what is called']);
     if (mcp !== undefined && dialect !== 'mcp') idle.push(['mcp', `not in use: the dialect is ${dialect}`]);
+    if (a2a !== undefined && dialect !== 'a2a') idle.push(['a2a', `not in use: the dialect is ${dialect}`]);
     return idle.map(([key, message]) => ({
       path: ['upstreams', name, key],
       message,

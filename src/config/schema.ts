@@ -5,6 +5,7 @@
 import { z } from 'zod';
 import { classifyRuleSchema } from '../endpoints/classify.ts';
 import { DIALECT_NAMES } from '../dialects/index.ts';
+import { a2aOptionsSchema } from '../dialects/a2a-options.ts';
 import { mcpOptionsSchema } from '../dialects/mcp-options.ts';
 import { ATTEMPT_POLICIES, EXCHANGE_POLICIES } from '../pipeline.ts';
 import { playgroundSchema } from '../playground/schema.ts';
@@ -92,6 +93,7 @@ const sharedUpstreamShape = {
       'Protocol of the upstream: what errors mean, where answers begin and end, how to tell clients.',
     ),
   mcp: mcpOptionsSchema.optional(),
+  a2a: a2aOptionsSchema.optional(),
   credentials: z.union([off, credentialsSchema]).optional(),
   classify: z
     .array(classifyRuleSchema)

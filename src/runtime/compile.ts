@@ -7,7 +7,7 @@ import type { Endpoint } from '../core/endpoint.ts';
 import type { Emit } from '../core/events.ts';
 import type { Attempt, Exchange } from '../core/exchange.ts';
 import type { Outcome } from '../core/outcome.ts';
-import type { Policy, PolicyDeps, Recipient, Scope } from '../core/policy.ts';
+import type { Next, Policy, PolicyDeps, Recipient, Scope } from '../core/policy.ts';
 import type { Random } from '../core/random.ts';
 import type { Dialect } from '../core/dialect.ts';
 import { dialectOf } from '../dialects/index.ts';
@@ -18,6 +18,7 @@ import { endpointsOf } from '../endpoints/endpoint.ts';
 import { withForwarded } from '../endpoints/forwarded.ts';
 import { callMatcher } from '../endpoints/match-call.ts';
 import { withRemainingTime } from '../endpoints/remaining-time.ts';
+import { withRewrittenAnswers } from '../endpoints/rewrite-answer.ts';
 import { Sessions } from '../endpoints/sessions.ts';
 import { selectEndpoint } from '../endpoints/select-endpoint.ts';
 import { ATTEMPT_POLICIES, EXCHANGE_POLICIES, compose } from '../pipeline.ts';
@@ -120,7 +121,14 @@ class UpstreamCompiler {
     const endpoints = this.#endpoints(variant);
     const classify = classifier(this.#config.classify, this.#dialect, () => clock.wallTime());
     const select = selectEndpoint(endpoints, classify, { clock, emit, upstream: this.#name });
-    return { endpoints, policies: variant.policies, run: compose(exchangePolicies, select) };
+    const rewriting = this.#dialect.rewrite ? this.#rewriting(select, endpoints) : select;
+    return { endpoints, policies: variant.policies, run: compose(exchangePolicies, rewriting) };
+  }
+
+  #rewriting(next: Next<Exchange>, { members }: EndpointSet): Next<Exchange> {
+    const theirs = members.map(({ endpoint }) => endpoint.origin + endpoint.basePath);
+    const { emit } = this.#deps;
+    return withRewrittenAnswers(next, this.#dialect, { theirs, emit, upstream: this.#name });
   }
 
   #endpoints(variant: Variant): EndpointSet {

@@ -51,6 +51,9 @@ function exchanges(bus: Bus, log: Logger): void {
   bus.on('request-refused', ({ reason, detail, method, requestId }) =>
     log.warn({ requestId, method, reason, detail }, 'request refused'),
   );
+  bus.on('answer-kept', ({ exchange, upstream, why }) =>
+    log.warn({ ...about(exchange), upstream, why }, 'answer not rewritten'),
+  );
   bus.on('fallback-taken', ({ exchange, upstream, step, trigger, answered }) =>
     log.info({ ...about(exchange), upstream, step, trigger, answered }, 'fallback'),
   );

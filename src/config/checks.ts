@@ -13,6 +13,7 @@ export function checkConfig(config: Config): CheckProblem[] {
     ...checkLadders(config),
     ...checkThresholds(config),
     ...checkCredentials(config),
+    ...checkDialects(config),
     ...checkTls(config),
   ];
 }
@@ -50,17 +51,29 @@ function checkListeners({ server, upstreams }: Config): CheckProblem[] {
   return problems;
 }
 
-const ladderOf = ({ policies }: UpstreamConfig): FallbackOptions | undefined => {
-  const fallback = (policies as { fallback?: FallbackOptions | false }).fallback;
-  return fallback === false ? undefined : fallback;
+type Policies = UpstreamConfig['policies'];
+
+/** The policies of an upstream and those of its overrides, with the way to each. */
+function allPoliciesOf(name: string, { policies, overrides }: UpstreamConfig): [string[], Policies][] {
+  const below = Object.entries(overrides).map(([override, one]): [string[], Policies] => [
+    ['upstreams', name, 'overrides', override, 'policies'],
+    one.policies,
+  ]);
+  return [[['upstreams', name, 'policies'], policies], ...below];
+}
+
+const targetsOf = (policies: Policies): readonly string[] => {
+  const { fallback } = policies as { fallback?: FallbackOptions | false };
+  return fallback ? fallbackTargets(fallback) : [];
 };
 
 function checkLadders({ upstreams }: Config): CheckProblem[] {
   const targets = new Map<string, readonly string[]>();
-  for (const [name, one] of Object.entries(upstreams)) {
-    const ladder = ladderOf(one);
-    targets.set(name, ladder ? fallbackTargets(ladder) : []);
-  }
+  for (const [name, one] of Object.entries(upstreams))
+    targets.set(
+      name,
+      allPoliciesOf(name, one).flatMap(([, policies]) => targetsOf(policies)),
+    );
   return [...targets].flatMap(([name, names]) => {
     const path = ['upstreams', name, 'policies', 'fallback'];
     const unknown = names.filter((target) => !targets.has(target));
@@ -91,10 +104,11 @@ function findCycle(start: string, targets: ReadonlyMap<string, readonly string[]
 
 /** Bounds that contradict each other are mistakes, not wishes. */
 function checkThresholds({ upstreams }: Config): CheckProblem[] {
-  return Object.entries(upstreams).flatMap(([name, { policies }]) => {
+  const all = Object.entries(upstreams).flatMap(([name, one]) => allPoliciesOf(name, one));
+  return all.flatMap(([at, policies]) => {
     const { retry } = policies as { retry?: false | { backoff: { initial: number; max: number } } };
     if (!retry || retry.backoff.initial <= retry.backoff.max) return [];
-    const path = ['upstreams', name, 'policies', 'retry', 'backoff', 'initial'];
+    const path = [...at, 'retry', 'backoff', 'initial'];
     return [{ path, message: 'expected a delay that is not above backoff.max' }];
   });
 }
@@ -110,4 +124,20 @@ function checkCredentials({ upstreams }: Config): CheckProblem[] {
         }))
       : [],
   );
+}
+
+/** Settings that do nothing where they stand. */
+function checkDialects({ upstreams }: Config): CheckProblem[] {
+  return Object.entries(upstreams).flatMap(([name, { dialect, overrides, mcp, a2a }]) => {
+    const idle: [string, string][] = [];
+    if (dialect === 'generic' && Object.keys(overrides).length > 0)
+      idle.push(['overrides', 'no call fits: the generic dialect does not know what is called']);
+    if (mcp !== undefined && dialect !== 'mcp') idle.push(['mcp', `not in use: the dialect is ${dialect}`]);
+    if (a2a !== undefined && dialect !== 'a2a') idle.push(['a2a', `not in use: the dialect is ${dialect}`]);
+    return idle.map(([key, message]) => ({
+      path: ['upstreams', name, key],
+      message,
+      severity: 'warning' as const,
+    }));
+  });
 }

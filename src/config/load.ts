@@ -17,6 +17,7 @@ import type { Problem } from './problem.ts';
 import { reportContext } from './report-context.ts';
 import { toProblems } from './report.ts';
 import { SchemaView } from './schema-view.ts';
+import { spreadPolicies } from './spread-policies.ts';
 import { locate } from './tree.ts';
 import type { ConfigTree, MapNode } from './tree.ts';
 import { guarded, validate, validateUnusedDefaults } from './validate.ts';
@@ -90,7 +91,7 @@ function makeEffective(
 ): Interpolated {
   const ownSection = SchemaView.of(schema).keys.includes(DEFAULTS_KEY);
   const spread = applyDefaults(layered, ownSection);
-  const main = interpolate(prune(applyPresets(spread.root), view), input.env);
+  const main = interpolate(prune(spreadPolicies(applyPresets(spread.root)), view), input.env);
   const findings = [...spread.findings, ...main.findings];
   if (ownSection || !spread.unused) return { ...main, findings };
   const unused = interpolate(prune(spread.unused, view.child(DEFAULTS_KEY)), input.env);

@@ -41,6 +41,27 @@ policies:
   circuitBreaker: { consecutiveFailures: 5, openFor: 10s }
 `;
 
+/** Agents take their time, and tell how they get on in streams. */
+const AGENT = `
+policies:
+  deadline: { after: 2m }
+  attemptTimeout: { connect: 2s, firstByte: 2m, idle: 5m }
+  retry:
+    maxRetries: 2
+    backoff: { initial: 500ms, max: 5s, jitter: full }
+    maxElapsed: 1m
+    maxRetryAfter: 30s
+  circuitBreaker: { consecutiveFailures: 5, openFor: 10s }
+`;
+
+/** Servers are silent on these streams until something happens. */
+const LISTENING = `
+overrides:
+  listening:
+    match: { method: [listen, subscriptions/listen] }
+    policies: { attemptTimeout: { idle: false } }
+`;
+
 const at = (url: string): string => `endpoints: [{ url: "${url}" }]\n`;
 
 export const PRESETS = {
@@ -54,7 +75,8 @@ export const PRESETS = {
   deepseek: `dialect: openai\n${at('https://api.deepseek.com')}${MODEL_API}`,
   vllm: `dialect: openai\n${OWN_MODELS}`,
   ollama: `dialect: openai\n${at('http://127.0.0.1:11434')}${OWN_MODELS}`,
-  mcp: `dialect: mcp\n${TOOL_SERVER}`,
+  mcp: `dialect: mcp\n${TOOL_SERVER}${LISTENING}`,
+  a2a: `dialect: a2a\n${AGENT}`,
 } as const satisfies Readonly<Record<string, string>>;
 
 export type PresetName = keyof typeof PRESETS;

@@ -5,10 +5,12 @@
 import { z } from 'zod';
 import { classifyRuleSchema } from '../endpoints/classify.ts';
 import { DIALECT_NAMES } from '../dialects/index.ts';
+import { a2aOptionsSchema } from '../dialects/a2a-options.ts';
 import { mcpOptionsSchema } from '../dialects/mcp-options.ts';
 import { ATTEMPT_POLICIES, EXCHANGE_POLICIES } from '../pipeline.ts';
 import { playgroundSchema } from '../playground/schema.ts';
 import { credentialsSchema } from '../schema/credentials.ts';
+import { overridesSchema } from './override-section.ts';
 import { PRESET_NAMES } from './presets.ts';
 import { fileContents } from '../schema/file-contents.ts';
 import { currency, modelNames, modelPrices } from '../schema/models.ts';
@@ -38,6 +40,15 @@ const policyShape = Object.fromEntries(
 const policies = z
   .strictObject(policyShape)
   .describe('Policies around every call, by name. Their order is fixed.');
+
+/** What differs for some calls: only what is written here; the rest is as in `policies`. */
+const overrides = overridesSchema(
+  Object.fromEntries(
+    [...EXCHANGE_POLICIES, ...ATTEMPT_POLICIES]
+      .filter(({ key }) => key !== 'credentials')
+      .map(({ key, schema }) => [key, z.union([off, schema]).optional()] as const),
+  ),
+);
 
 const endpoint = z.strictObject({
   url: z
@@ -85,6 +96,7 @@ const sharedUpstreamShape = {
   models: modelNames,
   prices: modelPrices,
   mcp: mcpOptionsSchema.optional(),
+  a2a: a2aOptionsSchema.optional(),
   credentials: z.union([off, credentialsSchema]).optional(),
   classify: z
     .array(classifyRuleSchema)
@@ -126,6 +138,7 @@ const sharedUpstreamShape = {
     .describe('Protocols a client may switch to.'),
   tunnelIdle: positiveDuration.prefault('10m').describe('Longest silence on an upgraded connection.'),
   policies: policies.prefault({}),
+  overrides: overrides.default({}),
 };
 
 const routePrefix = z

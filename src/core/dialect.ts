@@ -137,10 +137,42 @@ export interface RenderedAnswer {
   readonly body: string;
 }
 
+/** An answer with what is known of it. */
+export interface Answer {
+  readonly head: ResponseHead;
+  /** Its body, where it was read to judge it. */
+  readonly json: unknown;
+  readonly call: CallFacts;
+}
+
+/** Base addresses, without a slash at their end: the one that the client used here, and those of the endpoints. */
+export interface Place {
+  readonly ours: string;
+  readonly theirs: readonly string[];
+}
+
+/** What an answer says instead. What is left out stays as it is. */
+export interface Rewriting {
+  readonly headers?: HeaderList;
+  readonly json?: unknown;
+  /** Why something that leads past the sidecar stays as it is. */
+  readonly kept?: string;
+}
+
 export interface Dialect {
   readonly name: string;
   /** What errors mean beyond their status, most telling rule first. */
   readonly errors: readonly ErrorRule[];
+  /**
+   * Lower-case name of the field that carries a session in both directions. What belongs to a session goes to the
+   * endpoint that keeps it. Undefined: the protocol has none.
+   */
+  readonly sessionHeader?: string;
+  /**
+   * Names of documents under `/.well-known/` at the root of an origin that describe what stands at a path of it: the path
+   * follows their name. They belong to whoever has that path.
+   */
+  readonly wellKnown?: readonly string[];
   /**
    * Judges an answer by its head and, where it was read, its body. A status below 400 with a body is an error inside an
    * answer that looked like a success.
@@ -176,4 +208,6 @@ export interface Dialect {
    * when words are no answer to it, as to a request for embeddings.
    */
   renderAnswer?(text: string, call: CallFacts): RenderedAnswer | undefined;
+  /** Changes where an answer tells clients to go; undefined: it says nothing of that. */
+  rewrite?(answer: Answer, place: Place): Rewriting | undefined;
 }

@@ -1,5 +1,7 @@
 /** All dialects, by the names that the configuration gives them. */
 import type { Dialect } from '../core/dialect.ts';
+import { a2a, a2aDialect } from './a2a.ts';
+import type { A2aOptions } from './a2a-options.ts';
 import { anthropic } from './anthropic.ts';
 import { gemini } from './gemini.ts';
 import { generic } from './generic.ts';
@@ -9,7 +11,7 @@ import type { McpOptions } from './mcp-options.ts';
 import { openai } from './openai.ts';
 
 /** As they are without options. */
-export const DIALECTS = { generic, openai, anthropic, gemini, mcp } as const satisfies Readonly<
+export const DIALECTS = { generic, openai, anthropic, gemini, mcp, a2a } as const satisfies Readonly<
   Record<string, Dialect>
 >;
 
@@ -21,6 +23,7 @@ export const DIALECT_NAMES = Object.keys(DIALECTS) as [DialectName, ...DialectNa
 export interface DialectConfig {
   readonly dialect: DialectName;
   readonly mcp?: McpOptions | undefined;
+  readonly a2a?: A2aOptions | undefined;
 }
 
 /** Keeps what an upstream's dialect has learnt from one configuration to the next. */
@@ -33,5 +36,6 @@ export function dialectOf(config: DialectConfig, keep: KeepLearnt): Dialect {
       config.mcp,
       keep('tools', () => new LearntTools()),
     );
+  if (config.dialect === 'a2a') return a2aDialect(config.a2a);
   return DIALECTS[config.dialect];
 }

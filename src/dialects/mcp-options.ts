@@ -21,6 +21,12 @@ export const mcpOptionsSchema = z
       .describe(
         'Believe the server where it marks a tool with `readOnlyHint` or `idempotentHint`. Only for servers that you trust.',
       ),
+    rewriteMetadata: z
+      .boolean()
+      .default(false)
+      .describe(
+        'Replace the address of the endpoints by the one the client used here, in `resource_metadata` of 401 answers and in `resource` of the document that it leads to. The server must accept tokens for that address.',
+      ),
   })
   .describe('For `dialect: mcp`.');
 

@@ -33,6 +33,7 @@ import {
 } from './json-rpc.ts';
 import type { RpcId, RpcSummary } from './json-rpc.ts';
 import { LearntTools } from './learnt-tools.ts';
+import { isResourceMetadata, RESOURCE_METADATA, rewriteMetadata, WELL_KNOWN } from './mcp-metadata.ts';
 import type { McpOptions } from './mcp-options.ts';
 
 type Json = Readonly<Record<string, unknown>>;
@@ -67,6 +68,8 @@ const CALL_TOOL = 'tools/call';
 /** The stream of whatever the server has to say, at GET. */
 const LISTENING: CallFacts = { ...UNKNOWN_CALL, operation: 'listen', stream: true, repeat: 'safe' };
 
+const METADATA: CallFacts = { ...UNKNOWN_CALL, operation: RESOURCE_METADATA, repeat: 'safe' };
+
 /** Statuses say it all: 404 is an expired session, 405 a server without a stream at GET; neither is ill. */
 const errors: readonly ErrorRule[] = [];
 
@@ -80,10 +83,9 @@ class McpCall extends RpcCall {
   }
 }
 
-export function mcpDialect(
-  options: McpOptions = { idempotentTools: [], trustAnnotations: false },
-  learnt: LearntTools = new LearntTools(),
-): Dialect {
+const DEFAULTS: McpOptions = { idempotentTools: [], trustAnnotations: false, rewriteMetadata: false };
+
+export function mcpDialect(options: McpOptions = DEFAULTS, learnt: LearntTools = new LearntTools()): Dialect {
   const isDeclared = namesLike(options.idempotentTools);
   const repeatOf = (path: string, method: string | undefined, tool: string | undefined): Repeat => {
     if (method?.startsWith('notifications/') || SAFE.has(method ?? '')) return 'safe';
@@ -97,6 +99,8 @@ export function mcpDialect(
   return {
     name: 'mcp',
     errors,
+    sessionHeader: 'mcp-session-id',
+    wellKnown: WELL_KNOWN,
     classify: judgeBy({ errors }),
     isStream: (head) => generic.isStream(head),
     renderError: renderRpcError,
@@ -104,6 +108,7 @@ export function mcpDialect(
     readCall: (request, json) => readCall(request, json, repeatOf),
     readJson: (json, call, facts) => readJson(json, { call, facts, learn }),
     follow: (call, facts) => new McpReader({ call, facts, learn }),
+    ...(options.rewriteMetadata && { rewrite: rewriteMetadata }),
   };
 }
 
@@ -114,6 +119,7 @@ type RepeatOf = (path: string, method: string | undefined, tool: string | undefi
 
 function readCall(request: RequestHead, json: () => unknown, repeatOf: RepeatOf): CallFacts {
   if (request.method === 'GET') {
+    if (isResourceMetadata(request.target)) return METADATA;
     const wanted = headerValue(request.headers, 'accept') ?? '';
     return /\btext\/event-stream\b/i.test(wanted) ? LISTENING : UNKNOWN_CALL;
   }

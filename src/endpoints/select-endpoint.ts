@@ -44,8 +44,10 @@ export function selectEndpoint(
     if (outcome.kind === 'rejection') return withdraw(attempt, outcome);
     const verdict = attempt.judge(outcome);
     attempt.sent = sentOf(outcome, verdict);
-    if (outcome.kind === 'response') attempt.status = outcome.head.status;
-    else attempt.reason = outcome.reason;
+    if (outcome.kind === 'response') {
+      attempt.status = outcome.head.status;
+      endpoints.answered(exchange, chosen.endpoint, outcome.head);
+    } else attempt.reason = outcome.reason;
     emit('attempt-ended', { attempt, upstream });
     return verdict === outcome.verdict ? outcome : { ...outcome, verdict };
   };

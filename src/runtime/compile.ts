@@ -8,7 +8,7 @@ import type { Emit } from '../core/events.ts';
 import type { Attempt, Exchange } from '../core/exchange.ts';
 import { ModelCatalog } from '../core/model-catalog.ts';
 import type { Outcome } from '../core/outcome.ts';
-import type { Policy, PolicyDeps, Recipient, Scope } from '../core/policy.ts';
+import type { Next, Policy, PolicyDeps, Recipient, Scope } from '../core/policy.ts';
 import type { Random } from '../core/random.ts';
 import type { Dialect } from '../core/dialect.ts';
 import { dialectOf } from '../dialects/index.ts';
@@ -17,7 +17,10 @@ import { EndpointSet } from '../endpoints/endpoint-set.ts';
 import type { ReachableEndpoint } from '../endpoints/endpoint-set.ts';
 import { endpointsOf } from '../endpoints/endpoint.ts';
 import { withForwarded } from '../endpoints/forwarded.ts';
+import { callMatcher } from '../endpoints/match-call.ts';
 import { withRemainingTime } from '../endpoints/remaining-time.ts';
+import { withRewrittenAnswers } from '../endpoints/rewrite-answer.ts';
+import { Sessions } from '../endpoints/sessions.ts';
 import { selectEndpoint } from '../endpoints/select-endpoint.ts';
 import { ATTEMPT_POLICIES, EXCHANGE_POLICIES, compose } from '../pipeline.ts';
 import type { AnyModule } from '../pipeline.ts';
@@ -26,7 +29,7 @@ import { EndpointTransport } from '../transport/endpoint-transport.ts';
 import type { TlsOptions, TransportOptions } from '../transport/endpoint-transport.ts';
 import type { Inventory } from './inventory.ts';
 import { LiveUpstream } from './upstream.ts';
-import type { UpstreamSettings } from './upstream.ts';
+import type { LiveOverride, UpstreamSettings } from './upstream.ts';
 
 export interface CompileDeps {
   readonly clock: Clock;
@@ -64,13 +67,20 @@ export function compileUpstreams(
   return upstreams;
 }
 
+/** What differs for some calls of an upstream: the policies that are named here. */
+interface Variant {
+  readonly owner: string;
+  readonly differing: Readonly<Record<string, unknown>>;
+  /** Those of its policies that are its own, by name. */
+  readonly policies: Map<string, Policy<Scope>>;
+}
+
 class UpstreamCompiler {
   readonly #name: string;
   readonly #config: UpstreamConfig;
   readonly #inventory: Inventory;
   readonly #deps: CompileDeps;
   readonly #dialect: Dialect;
-  readonly #policies = new Map<string, Policy<Scope>>();
 
   constructor(name: string, config: UpstreamConfig, context: { inventory: Inventory; deps: CompileDeps }) {
     this.#name = name;
@@ -86,36 +96,57 @@ class UpstreamCompiler {
 
   compile({ currency }: Config['usage']): LiveUpstream {
     const config = this.#config;
-    const { clock, emit } = this.#deps;
-    const dialect = this.#dialect;
-    const exchangePolicies = this.#build<Exchange>(EXCHANGE_POLICIES, this.#name);
-    const endpoints = this.#endpoints();
-    const classify = classifier(config.classify, dialect, () => clock.wallTime());
-    const select = selectEndpoint(endpoints, classify, { clock, emit, upstream: this.#name });
+    const all = this.#pipeline({ owner: this.#name, differing: {}, policies: new Map() });
     return new LiveUpstream({
       identity: {
         name: this.#name,
-        dialect,
+        dialect: this.#dialect,
         idempotent: config.idempotent,
         ownsRetries: this.#ownsRetries,
         credentialHeaders: credentialHeadersOf(config),
         models: new ModelCatalog({ models: config.models, prices: config.prices, currency }),
       },
       settings: settingsOf(config),
-      endpoints,
-      policies: this.#policies,
-      run: compose(exchangePolicies, select),
+      ...all,
+      overrides: Object.entries(config.overrides).map(([name, { match, policies }]) => ({
+        name,
+        matches: callMatcher(match),
+        ...this.#pipeline({ owner: `${this.#name}/${name}`, differing: policies, policies: new Map() }),
+      })),
     });
   }
 
-  #endpoints(): EndpointSet {
-    const endpoints = endpointsOf(this.#config.endpoints.map(({ url }) => url));
-    const members = endpoints.map((endpoint) => this.#reach(endpoint));
-    const balancer = this.#inventory.keep(`${this.#name}/balancer`, 'round-robin', () => new RoundRobin());
-    return new EndpointSet(members, balancer);
+  /** Policies and connections that do not differ are the same objects in all variants. */
+  #pipeline(variant: Variant): Pick<LiveOverride, 'policies' | 'run'> & { readonly endpoints: EndpointSet } {
+    const { clock, emit } = this.#deps;
+    const exchangePolicies = this.#build<Exchange>(EXCHANGE_POLICIES, variant);
+    const endpoints = this.#endpoints(variant);
+    const classify = classifier(this.#config.classify, this.#dialect, () => clock.wallTime());
+    const select = selectEndpoint(endpoints, classify, { clock, emit, upstream: this.#name });
+    const rewriting = this.#dialect.rewrite ? this.#rewriting(select, endpoints) : select;
+    return { endpoints, policies: variant.policies, run: compose(exchangePolicies, rewriting) };
   }
 
-  #reach(endpoint: Endpoint): ReachableEndpoint {
+  #rewriting(next: Next<Exchange>, { members }: EndpointSet): Next<Exchange> {
+    const theirs = members.map(({ endpoint }) => endpoint.origin + endpoint.basePath);
+    const { emit } = this.#deps;
+    return withRewrittenAnswers(next, this.#dialect, { theirs, emit, upstream: this.#name });
+  }
+
+  #endpoints(variant: Variant): EndpointSet {
+    const endpoints = endpointsOf(this.#config.endpoints.map(({ url }) => url));
+    const members = endpoints.map((endpoint) => this.#reach(endpoint, variant));
+    const balancer = this.#inventory.keep(`${this.#name}/balancer`, 'round-robin', () => new RoundRobin());
+    return new EndpointSet(members, balancer, this.#sessions());
+  }
+
+  #sessions(): Sessions | undefined {
+    const { sessionHeader } = this.#dialect;
+    if (sessionHeader === undefined) return undefined;
+    return this.#inventory.keep(`${this.#name}/sessions`, sessionHeader, () => new Sessions(sessionHeader));
+  }
+
+  #reach(endpoint: Endpoint, variant: Variant): ReachableEndpoint {
     const options = this.#transportOptions();
     const { clock, watch } = this.#deps;
     const transport = this.#inventory.keep(
@@ -123,7 +154,7 @@ class UpstreamCompiler {
       { endpoint, options },
       () => new EndpointTransport(endpoint, options, { clock, watch }),
     );
-    const policies = this.#build<Attempt>(ATTEMPT_POLICIES, `${this.#name}/${endpoint.name}`);
+    const policies = this.#build<Attempt>(ATTEMPT_POLICIES, variant, `/${endpoint.name}`);
     let send = (attempt: Attempt): Promise<Outcome> => transport.send(attempt);
     if (this.#config.passDeadline) send = withRemainingTime(send, clock);
     if (this.#config.forwarded) send = withForwarded(send);
@@ -131,16 +162,18 @@ class UpstreamCompiler {
   }
 
   /** The policies of one list that the configuration switches on, each the same object as before where nothing changed. */
-  #build<S extends Scope>(modules: readonly AnyModule<S>[], owner: string): Policy<S>[] {
+  #build<S extends Scope>(modules: readonly AnyModule<S>[], variant: Variant, part = ''): Policy<S>[] {
     return modules.flatMap((module) => {
-      const options = this.#optionsOf(module.key);
+      const differs = variant.differing[module.key] !== undefined;
+      const options = differs ? variant.differing[module.key] : this.#optionsOf(module.key);
       if (options === undefined || options === false) return [];
       if (module.suits?.(this.#dialect) === false) return [];
-      const holder = module.sharedByEndpoints === true ? this.#name : owner;
+      const owner = differs ? variant.owner : this.#name;
+      const holder = module.sharedByEndpoints === true ? owner : `${owner}${part}`;
       const policy = this.#inventory.keep<Policy<S>>(`${holder}/${module.name}`, options, (previous) =>
         this.#buildOne(module, options, previous),
       );
-      this.#policies.set(module.name, policy);
+      if (differs || variant.owner === this.#name) variant.policies.set(module.name, policy);
       return [policy];
     });
   }
@@ -171,16 +204,22 @@ class UpstreamCompiler {
 
   #transportOptions(): TransportOptions {
     const { keepAlive, maxResponseHead, http2, preserveHost } = this.#config;
-    const timeouts = this.#optionsOf('attemptTimeout') as false | { connect: number | false };
-    const connect = timeouts === false ? false : timeouts.connect;
     return {
-      connectTimeoutMs: connect === false ? DEFAULT_CONNECT_MS : connect,
+      connectTimeoutMs: this.#connectTimeoutMs,
       keepAliveMs: keepAlive,
       maxResponseHeadBytes: maxResponseHead,
       http2,
       preserveHost,
       tls: this.#tls(),
     };
+  }
+
+  /** Attempts have timers of their own: the longest of them must not be cut short. */
+  get #connectTimeoutMs(): number {
+    const variants = Object.values(this.#config.overrides).map(({ policies }) => policies['attemptTimeout']);
+    const all = [this.#optionsOf('attemptTimeout'), ...variants].filter((one) => one !== undefined);
+    const bounds = (all as (false | { connect: number | false })[]).map((one) => one && one.connect);
+    return Math.max(...bounds.map((bound) => (bound === false ? DEFAULT_CONNECT_MS : bound)));
   }
 
   #tls(): TlsOptions {

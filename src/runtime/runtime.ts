@@ -32,6 +32,8 @@ export class Runtime {
     for (const { prefix, upstream } of this.#byLengthOfPrefix) {
       const rest = afterPrefix(target, prefix);
       if (rest !== undefined) return { upstream, route: prefix, target: rest };
+      const described = wellKnownBehind(target, prefix, upstream.identity.dialect.wellKnown);
+      if (described !== undefined) return { upstream, route: prefix, target: described };
     }
     return undefined;
   }
@@ -43,6 +45,8 @@ export class Runtime {
   }
 }
 
+const WELL_KNOWN = '/.well-known/';
+
 /** A prefix ends where a path segment ends: `/api` is no prefix of `/apix`. */
 function afterPrefix(target: string, prefix: string): string | undefined {
   if (prefix === '/') return target;
@@ -50,4 +54,19 @@ function afterPrefix(target: string, prefix: string): string | undefined {
   const next = target.charCodeAt(prefix.length);
   if (Number.isNaN(next) || next === 0x3f /* ? */) return `/${target.slice(prefix.length)}`;
   return next === 0x2f /* / */ ? target.slice(prefix.length) : undefined;
+}
+
+/** `/.well-known/X/prefix/rest` describes `/prefix/rest`: the upstream has it at `/.well-known/X/rest`. */
+function wellKnownBehind(
+  target: string,
+  prefix: string,
+  names: readonly string[] | undefined,
+): string | undefined {
+  if (!names || prefix === '/' || !target.startsWith(WELL_KNOWN)) return undefined;
+  const name = names.find((one) => target.startsWith(`${one}/`, WELL_KNOWN.length));
+  if (name === undefined) return undefined;
+  const document = WELL_KNOWN + name;
+  const rest = afterPrefix(target.slice(document.length), prefix);
+  // The root of the upstream is described without a slash at the end.
+  return rest && document + rest.replace(/^\/(?=$|\?)/, '');
 }

@@ -1,5 +1,6 @@
 /** One upstream, alive: its pipeline, its endpoints, and what the server must know to feed it. */
 import type { Cancellation } from '../core/cancellation.ts';
+import type { CallFacts } from '../core/dialect.ts';
 import type { Exchange, UpstreamIdentity } from '../core/exchange.ts';
 import type { Outcome } from '../core/outcome.ts';
 import type { Next, Policy, Scope, Snapshot } from '../core/policy.ts';
@@ -21,6 +22,17 @@ export interface UpstreamSettings {
 export interface PolicySnapshot {
   readonly name: string;
   readonly state: Snapshot;
+  /** Name of the override that it belongs to; absent for the upstream's own. */
+  readonly override?: string;
+}
+
+/** Other policies for some calls. */
+export interface LiveOverride {
+  readonly name: string;
+  matches(call: CallFacts): boolean;
+  /** Those that are its own; the others are the upstream's. */
+  readonly policies: ReadonlyMap<string, Policy<Scope>>;
+  readonly run: Next<Exchange>;
 }
 
 export class LiveUpstream {
@@ -29,6 +41,7 @@ export class LiveUpstream {
   readonly endpoints: EndpointSet;
   readonly policies: ReadonlyMap<string, Policy<Scope>>;
   readonly #run: Next<Exchange>;
+  readonly #overrides: readonly LiveOverride[];
 
   constructor(init: {
     identity: UpstreamIdentity;
@@ -36,12 +49,14 @@ export class LiveUpstream {
     endpoints: EndpointSet;
     policies: ReadonlyMap<string, Policy<Scope>>;
     run: Next<Exchange>;
+    overrides: readonly LiveOverride[];
   }) {
     this.identity = init.identity;
     this.settings = init.settings;
     this.endpoints = init.endpoints;
     this.policies = init.policies;
     this.#run = init.run;
+    this.#overrides = init.overrides;
   }
 
   get name(): string {
@@ -50,10 +65,25 @@ export class LiveUpstream {
 
   /** Sends an exchange through the whole pipeline. Never throws. */
   send(exchange: Exchange, cancellation: Cancellation): Promise<Outcome> {
-    return this.#run(exchange, cancellation);
+    return this.#overrides.length === 0
+      ? this.#run(exchange, cancellation)
+      : this.#sendByCall(exchange, cancellation);
   }
 
   snapshots(): PolicySnapshot[] {
-    return [...this.policies.values()].map((policy) => ({ name: policy.name, state: policy.snapshot() }));
+    return [...snapshotsOf(this.policies), ...this.#overrides.flatMap(overrideSnapshots)];
+  }
+
+  async #sendByCall(exchange: Exchange, cancellation: Cancellation): Promise<Outcome> {
+    // What is called stands in the body: it is waited for, as far as it can be kept.
+    if (exchange.body.peek() === undefined) await exchange.body.whole();
+    const override = this.#overrides.find((one) => one.matches(exchange.call));
+    return (override?.run ?? this.#run)(exchange, cancellation);
   }
 }
+
+const snapshotsOf = (policies: ReadonlyMap<string, Policy<Scope>>): PolicySnapshot[] =>
+  [...policies.values()].map((policy) => ({ name: policy.name, state: policy.snapshot() }));
+
+const overrideSnapshots = ({ name, policies }: LiveOverride): PolicySnapshot[] =>
+  snapshotsOf(policies).map((one) => ({ ...one, override: name }));

@@ -72,6 +72,9 @@ function exchanges(bus: Bus, log: Logger): void {
       'stream resumed',
     ),
   );
+  bus.on('answer-kept', ({ exchange, upstream, why }) =>
+    log.warn({ ...about(exchange), upstream, why }, 'answer not rewritten'),
+  );
   bus.on('fallback-taken', ({ exchange, upstream, step, trigger, answered }) =>
     log.info({ ...about(exchange), upstream, step, trigger, answered }, 'fallback'),
   );

@@ -119,7 +119,7 @@ export class EndpointTransport {
     const options: DispatchOptions = {
       servername: this.#serverName,
       method: request.method,
-      path: this.#endpoint.basePath + attempt.target,
+      path: pathAt(this.#endpoint, attempt.target, exchange.upstream.dialect.wellKnown),
       headers: this.#headers(attempt, body),
       body,
       // Without a pipeline there is nothing to block; `true` would hold back other requests on HTTP/2.
@@ -203,4 +203,17 @@ function forHttp2(headers: HeaderList): string[] {
     if (name !== 'http2-settings') allowed.push(name, headers[i + 1] as string);
   }
   return allowed;
+}
+
+/** Documents at the root of the origin have the base path behind their name, not before it. */
+function pathAt({ basePath }: Endpoint, target: string, wellKnown: readonly string[] | undefined): string {
+  const document = basePath === '' ? undefined : wellKnown?.find((name) => isDocument(target, name));
+  if (document === undefined) return basePath + target;
+  const end = '/.well-known/'.length + document.length;
+  return target.slice(0, end) + basePath + target.slice(end);
+}
+
+function isDocument(target: string, name: string): boolean {
+  const document = `/.well-known/${name}`;
+  return target.startsWith(document) && ['', '/', '?'].includes(target.charAt(document.length));
 }

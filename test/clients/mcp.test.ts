@@ -12,10 +12,13 @@ import { startSidecar } from '../support/start-sidecar.ts';
 import { failureOf } from './fixture.ts';
 import { mcpServer } from './mcp-server.ts';
 
-const routeTo = (origin: string, more = ''): string => `
+const routeFor =
+  (dialect: string) =>
+  (origin: string, more = ''): string => `
 upstreams:
   tools:
     route: /tools
+    dialect: ${dialect}
     endpoints: [{ url: "${origin}" }]
     ${more}
 `;
@@ -46,7 +49,11 @@ async function connect(
 
 const text = (value: string) => ({ content: [{ type: 'text', text: value }] });
 
-describe('an MCP client, through the sidecar, to an MCP server', () => {
+const DIALECTS = ['generic', 'mcp'];
+
+describe.each(DIALECTS)('an MCP client, through the sidecar (%s), to an MCP server', (dialect) => {
+  const routeTo = routeFor(dialect);
+
   it.each([{ json: false }, { json: true }])(
     'initializes, lists and calls tools ($json)',
     async (options) => {
@@ -144,7 +151,9 @@ describe('an MCP client, through the sidecar, to an MCP server', () => {
   });
 });
 
-describe('endings', () => {
+describe.each(DIALECTS)('endings (%s)', (dialect) => {
+  const routeTo = routeFor(dialect);
+
   it('closing the client closes its streams at the server, the idle one and the one of a call', async () => {
     await using server = await mcpServer();
     await using proxy = await startSidecar(routeTo(server.origin));

@@ -21,7 +21,9 @@ const request = (method: string, params?: object, id: string | number = 7) => ({
 
 const toolCall = (name: string) => request('tools/call', { name, arguments: { q: 'x' } });
 
-const tools = { options: { idempotentTools: ['search*', 'get'], trustAnnotations: false } };
+const tools = {
+  options: { idempotentTools: ['search*', 'get'], trustAnnotations: false, rewriteMetadata: false },
+};
 
 describe('what a call is', () => {
   it('method, tool and id are those of the body', () => {
@@ -112,7 +114,7 @@ describe('annotations', () => {
   const repeat = (dialect: Dialect): string => callOf(toolCall('send'), dialect).repeat;
 
   it.each([{ readOnlyHint: true }, { idempotentHint: true }])('%j counts where it is trusted', (hints) => {
-    const trusting = mcpDialect({ idempotentTools: [], trustAnnotations: true });
+    const trusting = mcpDialect({ idempotentTools: [], trustAnnotations: true, rewriteMetadata: false });
     learn(trusting, listed(hints));
     learn(mcp, listed(hints));
     expect([repeat(trusting), repeat(mcp)]).toEqual(['safe', 'unsafe']);
@@ -120,7 +122,10 @@ describe('annotations', () => {
 
   it('is learnt from streams, forgotten when taken back, and known per server', () => {
     const learnt = new LearntTools();
-    const dialect = mcpDialect({ idempotentTools: [], trustAnnotations: true }, learnt);
+    const dialect = mcpDialect(
+      { idempotentTools: [], trustAnnotations: true, rewriteMetadata: false },
+      learnt,
+    );
     learn(dialect, listed({ readOnlyHint: true }), '/other/mcp');
     expect(repeat(dialect)).toBe('unsafe');
     const reader = dialect.follow!(callOf(request('tools/list'), dialect), new AnswerFacts())!;
@@ -132,7 +137,7 @@ describe('annotations', () => {
 
   it('outlives a reload', () => {
     const learnt = new LearntTools();
-    const trust = { idempotentTools: [], trustAnnotations: true };
+    const trust = { idempotentTools: [], trustAnnotations: true, rewriteMetadata: false };
     learn(mcpDialect(trust, learnt), listed({ readOnlyHint: true }));
     expect(repeat(mcpDialect(trust, learnt))).toBe('safe');
   });

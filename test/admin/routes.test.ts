@@ -11,6 +11,7 @@ const ROUTES = [
   'GET /admin/upstreams',
   'GET /admin/upstreams/:name',
   'POST /admin/upstreams/:name/breaker',
+  'POST /admin/upstreams/:name/credentials',
   'GET /admin/config',
   'POST /admin/reload',
   'GET /admin/events',
@@ -29,7 +30,11 @@ test.each(['GET', 'PUT', 'DELETE', 'PATCH', 'OPTIONS', 'PROPFIND', 'QUERY'])(
   '%s does not change anything: 405 with Allow: POST',
   async (method) => {
     await using admin = await adminWith(IDLE_UPSTREAM);
-    for (const path of ['/admin/reload', '/admin/upstreams/models/breaker?state=open']) {
+    for (const path of [
+      '/admin/reload',
+      '/admin/upstreams/models/breaker?state=open',
+      '/admin/upstreams/models/credentials',
+    ]) {
       const answer = await ask(admin.adminPort, { method, path });
       expect([answer.status, answer.header('allow')]).toEqual([405, 'POST']);
       expect(answer.json['code']).toBe('method_not_allowed');

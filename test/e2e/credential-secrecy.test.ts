@@ -93,11 +93,7 @@ it('no key and no credential of a client is ever printed, served or sent to the 
     const port = sidecar.dataPlane.address()?.port ?? 0;
     const admin = sidecar.admin.address()?.port ?? 0;
     const call = async (): Promise<void> => {
-      const {
-        status,
-        text: body,
-        header,
-      } = await ask(port, {
+      const answer = await ask(port, {
         method: 'POST',
         path: `/models/v1/chat/completions?key=${CLIENT[3]}&api_key=${CLIENT[3]}`,
         headers: {
@@ -108,8 +104,10 @@ it('no key and no credential of a client is ever printed, served or sent to the 
         },
         json: { model: 'm' },
       });
-      const headers = ['proxy-status', 'x-outrigger-trail', 'x-outrigger-code'].map(header);
-      seen += `${status} ${body} ${headers.join(' ')}\n`;
+      const headers = ['proxy-status', 'x-outrigger-trail', 'x-outrigger-code'].map((name) =>
+        answer.header(name),
+      );
+      seen += `${answer.status} ${answer.text} ${headers.join(' ')}\n`;
     };
     await call();
     await call();

@@ -17,11 +17,20 @@ export const ONLY_KEY = '';
 export class KeyedRateLimits {
   readonly #byKey = new Map([[ONLY_KEY, new RateLimits()]]);
 
-  /** @param key name of a configured credential, never its value */
+  /** @param key name of a configured credential, never its value; one that is new is known from then on */
   of(key: string): RateLimits {
-    const limits = this.#byKey.get(key) ?? new RateLimits();
+    const known = this.#byKey.get(key);
+    if (known) return known;
+    // The first to be named is the one that had no name until now; else there would always be one that nothing limits.
+    const limits = this.#byKey.get(ONLY_KEY) ?? new RateLimits();
+    this.#byKey.delete(ONLY_KEY);
     this.#byKey.set(key, limits);
     return limits;
+  }
+
+  /** Until when every credential is to be left alone. */
+  get pausedUntil(): number {
+    return Math.min(...[...this.#byKey.values()].map(({ pausedUntil }) => pausedUntil));
   }
 
   get countsTokens(): boolean {

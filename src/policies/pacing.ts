@@ -89,7 +89,7 @@ export class Pacing implements Policy<Exchange> {
       ({ ticket } = admission);
     }
     const outcome = await next(exchange, cancellation);
-    this.#learn(ticket, outcome);
+    this.#learn(ticket, exchange, outcome);
     return outcome;
   }
 
@@ -104,7 +104,7 @@ export class Pacing implements Policy<Exchange> {
   }
 
   snapshot(): Snapshot {
-    const pausedForMs = this.#line.limits.of(ONLY_KEY).pausedUntil - this.#deps.clock.now();
+    const pausedForMs = this.#line.limits.pausedUntil - this.#deps.clock.now();
     return {
       queued: this.queued,
       pausedForMs: Math.max(0, Math.round(pausedForMs)),
@@ -157,10 +157,10 @@ export class Pacing implements Policy<Exchange> {
   }
 
   /** Reads the head and nothing else; the answer passes as it is. */
-  #learn({ limits: reservedOn, sent }: Ticket, outcome: Outcome): void {
+  #learn({ limits: reservedOn, sent }: Ticket, exchange: Exchange, outcome: Outcome): void {
     const now = this.#deps.clock.now();
     reservedOn.settle(sent);
-    const limits = this.#line.limits.of(credentialOf(outcome));
+    const limits = this.#line.limits.of(credentialOf(exchange, outcome) ?? ONLY_KEY);
     const reading = readRateLimits(headOf(outcome)?.headers ?? [], this.#deps.clock.wallMs());
     const throttled = outcome.verdict.class === 'throttled';
     const times = throttled ? limits.turnedAway(sent, now) : 0;
@@ -180,8 +180,11 @@ export class Pacing implements Policy<Exchange> {
 
 const END_OF = { go: 'sent', refused: 'refused', left: 'left' } as const;
 
-/** Which of the upstream's credentials a call was made with: the seam for pools. There is but one so far. */
-const credentialOf = (_outcome: Outcome): string => ONLY_KEY;
+/** Name of the credential that a call was made with, where the upstream has several and its attempts say which. */
+function credentialOf({ attempts }: Exchange, outcome: Outcome): string | undefined {
+  if (outcome.kind === 'rejection' || outcome.attempt === undefined) return undefined;
+  return (attempts[outcome.attempt - 1] as { readonly credential?: string } | undefined)?.credential;
+}
 
 /** The provider's own head, also of errors inside answers. */
 function headOf(outcome: Outcome): ResponseHead | undefined {

@@ -242,7 +242,7 @@ describe('rate limits', () => {
 describe('rate limits by key', () => {
   it('let a call go as soon as any key has room, on the account of that key', () => {
     const keyed = new KeyedRateLimits();
-    heard(keyed.of(ONLY_KEY), reading(0, MINUTE), { startedAt: 0, now: 0 });
+    heard(keyed.of('first'), reading(0, MINUTE), { startedAt: 0, now: 0 });
     expect(keyed.turnOf(ONE, 0).at).toBe(MINUTE);
     heard(keyed.of('second'), reading(1, MINUTE), { startedAt: 0, now: 0 });
     expect(keyed.turnOf(ONE, 0).at).toBeLessThanOrEqual(0);
@@ -251,5 +251,22 @@ describe('rate limits by key', () => {
     expect(keyed.states(0)).toEqual([{ dimension: 'requests', limit: 10, remaining: 0 }]);
     expect(keyed.countsTokens).toBe(false);
     expect([keyed.isSilent(0), keyed.isSilent(MINUTE)]).toEqual([false, false]);
+  });
+
+  it('are paused when all of them are', () => {
+    const keyed = new KeyedRateLimits();
+    keyed.of('first').pauseUntil(5);
+    keyed.of('second').pauseUntil(3);
+    expect(keyed.pausedUntil).toBe(3);
+  });
+
+  it('hold what had no name as that of the first that is named', () => {
+    const keyed = new KeyedRateLimits();
+    const { limits, sent } = keyed.begin(ONE, 0);
+    expect(keyed.of(ONLY_KEY)).toBe(limits);
+    expect(keyed.of('first')).toBe(limits);
+    limits.settle(sent);
+    expect(keyed.begin(ONE, 0).limits).toBe(limits);
+    expect(keyed.of('second')).not.toBe(limits);
   });
 });

@@ -1,9 +1,10 @@
 import { describe, expect, it } from 'vitest';
 import { Cancellation } from '../../src/core/cancellation.ts';
+import type { Exchange } from '../../src/core/exchange.ts';
 import { seededRandom } from '../../src/core/random.ts';
 import { pacing } from '../../src/policies/pacing.ts';
 import { settle } from '../support/fake-clock.ts';
-import { after, exchangeAt, fail, refuse, respond } from '../support/policy-kit.ts';
+import { after, attemptAt, exchangeAt, fail, refuse, respond } from '../support/policy-kit.ts';
 import { policyContract } from './contract.ts';
 import { PacingRig, requestsLeft } from './pacing-rig.ts';
 
@@ -271,6 +272,23 @@ describe('pacing', () => {
     await rig.call(fail('connection_refused'));
     expect(rig.policy.limits).toEqual([]);
     expect((await rig.call()).outcome()).toMatchObject({ kind: 'response' });
+  });
+
+  it('keeps the limits of several credentials apart, where attempts say which they carried', async () => {
+    const rig = new PacingRig();
+    const told = (key: string, remaining: number) => (exchange: Exchange) => {
+      const attempt = Object.assign(attemptAt(rig.clock, exchange), { credential: key });
+      return respond(200, { attempt: attempt.number, headers: requestsLeft(remaining, '20s') });
+    };
+    await rig.call(told('first', 0));
+    const waiting = await rig.call();
+    expect(waiting.wentAt()).toBeUndefined();
+    waiting.exchange.cancellation.cancel('client-aborted');
+    await rig.until(20_000);
+    await rig.call(told('second', 5));
+    await rig.until(22_000);
+    await rig.call(told('first', 0));
+    expect((await rig.call(told('second', 4))).wentAt()).toBe(22_000);
   });
 
   it('asks again with one call after a minute without a word, however far the reset', async () => {

@@ -1,4 +1,5 @@
 /** What the sidecar itself says in Anthropic's words: errors, ends of streams that broke off, answers of its own. */
+import { textAt } from '../algorithms/json-pointer.ts';
 import type { CallFacts, LocalError, RenderedAnswer } from '../core/dialect.ts';
 import { JSON_BODY, SSE_BODY, sentenceOf } from './rendering.ts';
 
@@ -27,16 +28,28 @@ const TYPE_OF_STATUS: ReadonlyMap<number, string> = new Map([
   [503, 'overloaded_error'],
 ]);
 
-/** The code stands where the provider puts codes; its SDK hands it out as `errorCode`. */
-const envelope = (error: LocalError): object => ({
-  type: 'error',
-  error: {
-    type: TYPE_OF_STATUS.get(error.status) ?? 'api_error',
-    message: sentenceOf(error),
-    details: { error_code: error.reason },
-  },
-  request_id: error.requestId,
-});
+/**
+ * The code stands where the provider puts codes; its SDK hands it out as `errorCode`. Type and code that the upstream gave
+ * inside its answer stay: clients know them.
+ */
+function envelope(error: LocalError): object {
+  const type = textAt(error.said, '/error/type');
+  const code = textAt(error.said, '/error/details/error_code');
+  return {
+    type: 'error',
+    error: {
+      type:
+        type !== undefined && STATUS_OF_TYPE.has(type)
+          ? type
+          : (TYPE_OF_STATUS.get(error.status) ?? 'api_error'),
+      message: sentenceOf(error),
+      details: { error_code: code !== undefined && CODE.test(code) ? code : error.reason },
+    },
+    request_id: error.requestId,
+  };
+}
+
+const CODE = /^\w{1,100}$/;
 
 export const renderError = (error: LocalError): RenderedAnswer => ({
   headers: JSON_BODY,

@@ -60,6 +60,7 @@ interface Fault {
 }
 
 const { InternalServerError, OverloadedError, RateLimitError, GatewayTimeoutError } = Anthropic;
+const { ServiceUnavailableError } = Anthropic;
 
 /** What a second attempt can mend. */
 const MENDABLE: readonly Fault[] = [
@@ -88,7 +89,7 @@ const MENDABLE: readonly Fault[] = [
       stream: sse({ events: [start, errorEvent('overloaded_error', 'Overloaded')] }),
     },
     as: 'overloaded',
-    seen: [InternalServerError, 502, 'api_error', 'upstream_error', /Overloaded/],
+    seen: [ServiceUnavailableError, 503, 'overloaded_error', 'upstream_error', /Overloaded/],
   },
   {
     name: 'a 200 with nothing',
@@ -193,7 +194,7 @@ const FINAL: readonly Fault[] = [
       stream: sse({ events: [errorEvent('authentication_error', 'invalid x-api-key')] }),
     },
     as: 'auth',
-    seen: [InternalServerError, 502, 'api_error', 'upstream_error', /invalid x-api-key/],
+    seen: [Anthropic.AuthenticationError, 401, 'authentication_error', 'upstream_error', /invalid x-api-key/],
   },
 ];
 

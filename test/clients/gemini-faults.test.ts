@@ -191,7 +191,7 @@ const FINAL: readonly Fault[] = [
     name: 'a missing permission, said inside a 200',
     steps: inside(403, 'PERMISSION_DENIED'),
     as: 'auth',
-    seen: [502, 'UNAVAILABLE', /as it was written.*upstream_error/],
+    seen: [401, 'UNAUTHENTICATED', /as it was written.*upstream_error/],
   },
 ];
 

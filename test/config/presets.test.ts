@@ -3,6 +3,7 @@ import { checkConfig } from '../../src/config/checks.ts';
 import { loadConfig } from '../../src/config/load.ts';
 import type { LoadResult } from '../../src/config/load.ts';
 import { formatOrigin, originOf } from '../../src/config/origins.ts';
+import { DIALECT_NAMES } from '../../src/dialects/index.ts';
 import { PRESET_NAMES, PRESETS } from '../../src/config/presets.ts';
 import type { PresetName } from '../../src/config/presets.ts';
 import { formatProblems } from '../../src/config/problem.ts';
@@ -32,8 +33,9 @@ describe('presets', () => {
     '%s is a whole upstream with a route, and endpoints where it cannot know them',
     (name) => {
       const api = apiOf(`preset: ${name}${needsEndpoint(name) ? `\n    ${OWN}` : ''}`);
-      expect(api?.dialect).toBe('openai');
-      expect(api?.idempotent).toBe('compute');
+      expect(api?.dialect).toBe((DIALECT_NAMES as readonly string[]).includes(name) ? name : 'openai');
+      // A tool or an agent may act; a model only answers.
+      expect(api?.idempotent).toBe(['mcp', 'a2a'].includes(name) ? false : 'compute');
       expect(api?.endpoints[0]?.url).toMatch(/^https?:\/\//);
       expect(api?.policies.retry).toMatchObject({ classes: ['transient', 'throttled', 'overloaded'] });
     },

@@ -174,12 +174,16 @@ export class Retry implements Policy<Exchange> {
     if (upstreamsWish(outcome) === 'false') return 'declined';
     if (!exchange.body.replayable) return 'not-replayable';
     if (!isReplaySafe(exchange, outcome)) return 'unsafe';
-    if (isStale(outcome) && !series.staleSeen) {
-      // Not the upstream's failure: an idle connection closed as we reached for it. Costs no retry and no wait, once.
+    const exhausted = series.retries >= this.#options.maxRetries;
+    // Not the upstream's failure: an idle connection closed as we reached for it. Costs no wait, once, and no retry
+    // either, unless a repetition is paid for: what had been read after all must not add to what retries may cost.
+    const paid = isStale(outcome) && exchange.call.repeat === 'compute';
+    if (isStale(outcome) && !series.staleSeen && !(paid && exhausted)) {
       series.staleSeen = true;
+      if (paid) series.retries += 1;
       return { cause: 'stale-connection', delayMs: 0 };
     }
-    if (series.retries >= this.#options.maxRetries) return 'exhausted';
+    if (exhausted) return 'exhausted';
     return this.#planRetry(exchange, outcome, series);
   }
 

@@ -3,7 +3,7 @@ import { openai } from '../../src/dialects/openai.ts';
 import { verdictOf } from '../../src/core/verdict.ts';
 import { bytesBody, fail, judged, respond } from '../support/policy-kit.ts';
 import type { ExchangeParts } from '../support/policy-kit.ts';
-import { PLAIN, POST, RetryRig } from './retry-rig.ts';
+import { PLAIN, POST, RetryRig, stale } from './retry-rig.ts';
 
 const says = (status: number, wish: string) => () =>
   respond(status, { headers: ['X-Should-Retry', wish, 'retry-after-ms', '1'] });
@@ -117,6 +117,17 @@ describe('retry: what a repetition would do, as the protocol says', () => {
     ['a response in the background is a job', call('/v1/responses', { background: true }), 1],
   ])('%s', async (_, parts, calls) => {
     expect((await new RetryRig(PLAIN).toTheEnd(parts, fail())).script.calls).toHaveLength(calls);
+  });
+
+  it('a stale connection costs no wait, but counts where a repetition is paid for', async () => {
+    const rig = new RetryRig(PLAIN);
+    const chat = await rig.toTheEnd(call('/v1/chat/completions', {}), stale);
+    expect(chat.script.calls).toHaveLength(3);
+    expect(chat.script.gaps[0]).toBe(0);
+    const get = await rig.toTheEnd({ upstream: { dialect: openai } }, stale);
+    expect(get.script.calls).toHaveLength(4);
+    const none = new RetryRig({ ...PLAIN, maxRetries: 0 });
+    expect((await none.toTheEnd(call('/v1/chat/completions', {}), stale)).script.calls).toHaveLength(1);
   });
 
   it('a refusal at the door is safe to repeat; the same words inside an answer are not', async () => {

@@ -40,7 +40,15 @@ export const responseEvent = (type: string, more: object = {}, sequence = 0): st
   eventText({ event: type, data: json({ type, sequence_number: sequence, ...more }) });
 
 export const response = (status: string, more: object = {}): object => ({
-  response: { id: 'resp_1', object: 'response', model: 'gpt-test-2026', status, output: [], ...more },
+  response: {
+    id: 'resp_1',
+    object: 'response',
+    created_at: 1_780_000_000,
+    model: 'gpt-test-2026',
+    status,
+    output: [],
+    ...more,
+  },
 });
 
 const MESSAGE = {

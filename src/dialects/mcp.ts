@@ -16,7 +16,7 @@ import type {
   StreamSignal,
 } from '../core/dialect.ts';
 import type { RequestHead } from '../core/exchange.ts';
-import { headerValue } from '../core/header-list.ts';
+import { headerValue, withHeader, withoutHeaders } from '../core/header-list.ts';
 import { generic } from './generic.ts';
 import { judgeBy } from './judge.ts';
 import { asRecord } from './json-shapes.ts';
@@ -105,6 +105,7 @@ export function mcpDialect(options: McpOptions = DEFAULTS, learnt: LearntTools =
     isStream: (head) => generic.isStream(head),
     renderError: renderRpcError,
     renderStreamError: renderRpcStreamError,
+    resumes: ({ method }) => method === 'GET' || method === 'POST',
     readCall: (request, json) => readCall(request, json, repeatOf),
     readJson: (json, call, facts) => readJson(json, { call, facts, learn }),
     follow: (call, facts) => new McpReader({ call, facts, learn }),
@@ -167,6 +168,14 @@ interface Reading {
   readonly learn: (call: CallFacts, message: Json) => void;
 }
 
+/** Describes a body that a GET does not have. */
+const OF_A_POST: ReadonlySet<string> = new Set([
+  'content-type',
+  'content-encoding',
+  'mcp-method',
+  'mcp-name',
+]);
+
 /** A result and an error are both the server's answer; anything else is not what was asked for. */
 function readJson(json: unknown, reading: Reading): JsonReading {
   const ids = idsOf(reading.call);
@@ -198,7 +207,7 @@ class McpReader implements StreamReader {
   readonly #awaited: Set<RpcId>;
   readonly error = undefined;
   readonly immediate: boolean;
-  resumable = false;
+  #lastId: string | undefined;
   #over = false;
 
   constructor(reading: Reading) {
@@ -207,12 +216,26 @@ class McpReader implements StreamReader {
     this.immediate = this.#awaited.size === 0;
   }
 
+  get resumable(): boolean {
+    return this.#lastId !== undefined;
+  }
+
+  /** What comes after the last event that had an identifier (revisions up to 2025-11-25, "Resumability and Redelivery"). */
+  continuation(request: RequestHead): RequestHead | undefined {
+    if (this.#lastId === undefined) return undefined;
+    // Without a session nobody knows whose stream it was, unless it was asked for in the same way before.
+    if (request.method !== 'GET' && headerValue(request.headers, 'mcp-session-id') === undefined)
+      return undefined;
+    const headers = withHeader(withoutHeaders(request.headers, OF_A_POST), 'last-event-id', this.#lastId);
+    return { ...request, method: 'GET', headers: withHeader(headers, 'accept', 'text/event-stream') };
+  }
+
   get hasTerminator(): boolean {
     return !this.resumable && (this.#over || this.#awaited.size > 0);
   }
 
   read(event: string, data: string, id?: string): StreamSignal {
-    if (id !== undefined && id !== '') this.resumable = true;
+    if (id !== undefined && id !== '') this.#lastId = id;
     // An event with nothing in it brings an identifier, from which a client can go on.
     if (data === '') return this.resumable ? 'content' : 'pass';
     if (event !== '' && event !== 'message') return 'pass';

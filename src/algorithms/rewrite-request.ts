@@ -3,6 +3,7 @@ import { Buffer } from 'node:buffer';
 import type { RequestBody, RequestHead } from '../core/exchange.ts';
 import { withHeader, withoutHeaders } from '../core/header-list.ts';
 import type { HeaderList } from '../core/header-list.ts';
+import { bodyOfBytes } from '../core/request-bodies.ts';
 
 export interface RequestRewrite {
   /** Replaces the start of the path; the longest `from` that fits wins. Query and rest stay byte for byte. */
@@ -59,17 +60,8 @@ export async function rewriteBody(
     if (value === null) parsed.delete(name);
     else parsed.set(name, value);
   }
-  return bodyOf(Buffer.from(JSON.stringify(Object.fromEntries(parsed)), 'utf8'));
+  return bodyOfBytes(Buffer.from(JSON.stringify(Object.fromEntries(parsed)), 'utf8'));
 }
-
-const bodyOf = (bytes: Buffer): RequestBody => ({
-  replayable: true,
-  length: bytes.length,
-  waitingForClient: false,
-  open: () => bytes,
-  peek: () => bytes,
-  whole: () => Promise.resolve(bytes),
-});
 
 /** ECMAScript's way to keep a number as it is written; the types do not have it yet. */
 const { rawJSON } = JSON as unknown as { rawJSON: (text: string) => unknown };

@@ -71,6 +71,15 @@ export class AnswerFacts {
  */
 export type StreamSignal = 'pass' | 'content' | 'end' | 'error' | 'malformed';
 
+/** A request for the rest of a stream. */
+export interface Continuation {
+  readonly request: RequestHead;
+  /** Default: none. */
+  readonly body?: Uint8Array;
+  /** Events at its beginning that tell nothing new. Default 0. */
+  readonly repeats?: number;
+}
+
 /** Reads one stream of events as it passes. Never throws. */
 export interface StreamReader {
   /**
@@ -88,7 +97,7 @@ export interface StreamReader {
   /** The JSON of the error event, once one was read. */
   readonly error: unknown;
   /** The request that brings what comes after the last event read; undefined where there is no such request. */
-  continuation?(request: RequestHead): RequestHead | undefined;
+  continuation?(request: RequestHead): Continuation | undefined;
   /** True when the protocol's clients do not take that event for an error: they must be told in another way. */
   readonly unheard?: boolean;
 }

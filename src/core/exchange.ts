@@ -2,7 +2,7 @@
 import type { Readable } from 'node:stream';
 import type { Cancellation } from './cancellation.ts';
 import { UNKNOWN_CALL } from './dialect.ts';
-import type { AnswerFacts, CallFacts, Dialect } from './dialect.ts';
+import type { AnswerFacts, CallFacts, Continuation, Dialect } from './dialect.ts';
 import type { Endpoint } from './endpoint.ts';
 import type { HeaderList } from './header-list.ts';
 import type { ModelCatalog } from './model-catalog.ts';
@@ -223,7 +223,9 @@ export class Attempt {
   /** What was read of its answer, where its protocol is known; written while it passes. */
   answer: AnswerFacts | undefined;
   /** The request that brings the rest of its stream, set when that broke off where its protocol can go on. */
-  continuation: RequestHead | undefined;
+  continuation: Continuation | undefined;
+  /** Its client can ask for the rest of the stream by itself. */
+  clientResumes = false;
   /** Why nobody has that answer whole; undefined while it passes, and once it was delivered. */
   wasted: Waste | undefined;
   /** Body bytes received. */

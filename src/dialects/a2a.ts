@@ -2,11 +2,13 @@
  * Agent2Agent, 1.0 and 0.3, over JSON-RPC and over HTTP+JSON. What an agent says of a task is data, also that it failed;
  * a message may make an agent act each time that it comes.
  */
+import { Buffer } from 'node:buffer';
 import { jsonOf } from '../algorithms/utf8-text.ts';
 import { textAt } from '../algorithms/json-pointer.ts';
 import type {
   AnswerFacts,
   CallFacts,
+  Continuation,
   Dialect,
   ErrorRule,
   JsonReading,
@@ -15,6 +17,8 @@ import type {
   StreamReader,
   StreamSignal,
 } from '../core/dialect.ts';
+import type { RequestHead } from '../core/exchange.ts';
+import { withoutHeaders } from '../core/header-list.ts';
 import { rewriteCard } from './a2a-card.ts';
 import { isRpc, readA2aCall } from './a2a-calls.ts';
 import type { A2aOptions } from './a2a-options.ts';
@@ -49,6 +53,7 @@ export function a2aDialect(options: A2aOptions = { idempotentMessages: false, re
     readCall: (request, json) => readA2aCall(request, json, options.idempotentMessages),
     readJson,
     follow: (call, facts) => new A2aReader(call, facts),
+    resumes: ({ method }) => method === 'POST' || method === 'GET',
     ...(options.rewriteCard && { rewrite: rewriteCard }),
   };
 }
@@ -70,6 +75,10 @@ const INTERRUPTED: ReadonlySet<string> = new Set(['input-required', 'auth-requir
 
 /** A task, a message, or an update of a task: what both answers and events consist of. */
 interface Part {
+  /** Task that it is about. */
+  readonly taskId: string | undefined;
+  /** It says of itself what it is, as in 0.3. */
+  readonly hasKind: boolean;
   readonly isMessage: boolean;
   readonly state: string | undefined;
   readonly isFinal: boolean;
@@ -84,8 +93,20 @@ function partOf(json: unknown): Part | undefined {
   const isMessage = kind === 'message' || asRecord(body['message'] ?? body['msg']) !== undefined;
   const isSomething = isMessage || inner !== undefined || asRecord(body['artifactUpdate']) !== undefined;
   if (!isSomething) return undefined;
-  return { isMessage, state: stateOf(inner?.['status']), isFinal: inner?.['final'] === true };
+  const taskId = taskIdIn(body['artifactUpdate']) ?? taskIdIn(inner);
+  const hasKind = kind !== undefined;
+  return {
+    taskId,
+    hasKind,
+    isMessage,
+    state: stateOf(inner?.['status']),
+    isFinal: inner?.['final'] === true,
+  };
 }
+
+/** A task has an `id`; an update names the task that it is about. */
+const taskIdIn = (json: unknown): string | undefined =>
+  textAt(json, '/taskId') ?? (asRecord(json)?.['status'] === undefined ? undefined : textAt(json, '/id'));
 
 function readJson(json: unknown, call: CallFacts, facts: AnswerFacts): JsonReading {
   const result = isRpc(call) ? rpcResult(json, call, facts) : { value: json };
@@ -119,6 +140,7 @@ class A2aReader implements StreamReader {
   readonly #facts: AnswerFacts;
   readonly #expectsEnd: boolean;
   #interrupted = false;
+  #task: Pick<Part, 'taskId' | 'hasKind'> | undefined;
   error: unknown;
 
   constructor(call: CallFacts, facts: AnswerFacts) {
@@ -143,6 +165,16 @@ class A2aReader implements StreamReader {
     return this.#part(body);
   }
 
+  /** A task goes on whether or not anybody listens: whoever lost its stream subscribes to it anew. */
+  continuation(request: RequestHead): Continuation | undefined {
+    const { taskId, hasKind } = this.#task ?? {};
+    if (taskId === undefined) return undefined;
+    if (!isRpc(this.#call)) return subscription(request, taskId);
+    const method = hasKind ? 'tasks/resubscribe' : 'SubscribeToTask';
+    const message = { jsonrpc: '2.0', id: this.#call.id, method, params: { id: taskId } };
+    return { request, body: Buffer.from(JSON.stringify(message), 'utf8'), repeats: SNAPSHOT };
+  }
+
   #answer(body: Json): StreamSignal {
     if (!isAnswer(body)) return 'pass';
     if (!('error' in body)) return this.#part(body['result']);
@@ -154,12 +186,26 @@ class A2aReader implements StreamReader {
     const part = partOf(json);
     if (!part) return 'pass';
     const { state, isMessage, isFinal } = part;
+    if (part.taskId !== undefined) this.#task = part;
     if (state !== undefined) this.#facts.finishReason = state;
     this.#interrupted = state === undefined ? this.#interrupted : INTERRUPTED.has(state);
     if (isMessage) this.#facts.finishReason = 'message';
     const ended = isMessage || isFinal || ENDED.has(state ?? '');
     return ended ? 'end' : 'content';
   }
+}
+
+/** What stands behind the binding's base path; the rest of the target stays. */
+const OF_A_TASK = /\/(?:message:stream|tasks\/[^/:?]+:subscribe)(?=\?|$)/;
+/** Who subscribes is told first how the task stands. */
+const SNAPSHOT = 1;
+const OF_A_BODY: ReadonlySet<string> = new Set(['content-type', 'content-encoding']);
+
+function subscription(request: RequestHead, taskId: string): Continuation | undefined {
+  if (!OF_A_TASK.test(request.target)) return undefined;
+  const target = request.target.replace(OF_A_TASK, `/tasks/${encodeURIComponent(taskId)}:subscribe`);
+  const headers = withoutHeaders(request.headers, OF_A_BODY);
+  return { request: { ...request, method: 'GET', target, headers }, repeats: SNAPSHOT };
 }
 
 // --- what we say

@@ -9,6 +9,7 @@ import { UNKNOWN_CALL } from '../core/dialect.ts';
 import type {
   AnswerFacts,
   CallFacts,
+  Continuation,
   Dialect,
   ErrorRule,
   JsonReading,
@@ -221,13 +222,14 @@ class McpReader implements StreamReader {
   }
 
   /** What comes after the last event that had an identifier (revisions up to 2025-11-25, "Resumability and Redelivery"). */
-  continuation(request: RequestHead): RequestHead | undefined {
+  continuation(request: RequestHead): Continuation | undefined {
     if (this.#lastId === undefined) return undefined;
     // Without a session nobody knows whose stream it was, unless it was asked for in the same way before.
     if (request.method !== 'GET' && headerValue(request.headers, 'mcp-session-id') === undefined)
       return undefined;
     const headers = withHeader(withoutHeaders(request.headers, OF_A_POST), 'last-event-id', this.#lastId);
-    return { ...request, method: 'GET', headers: withHeader(headers, 'accept', 'text/event-stream') };
+    const accepting = withHeader(headers, 'accept', 'text/event-stream');
+    return { request: { ...request, method: 'GET', headers: accepting } };
   }
 
   get hasTerminator(): boolean {

@@ -7,6 +7,7 @@ import { textAt, valuesAt } from '../algorithms/json-pointer.ts';
 import type {
   AnswerFacts,
   CallFacts,
+  Continuation,
   Dialect,
   ErrorRule,
   JsonReading,
@@ -238,12 +239,13 @@ class OpenAiReader implements StreamReader {
   }
 
   /** Responses API: events are numbered, and those of a stored response can be asked for again. */
-  continuation(request: RequestHead): RequestHead | undefined {
+  continuation(request: RequestHead): Continuation | undefined {
     const path = RESPONSES_PATH.exec(request.target);
     const id = this.#background ?? path?.[2];
     if (!path || id === undefined || this.#lastNumber === undefined) return undefined;
     const target = `${path[1]}/${id}?${withStart(path[3], this.#lastNumber)}`;
-    return { ...request, method: 'GET', target, headers: withoutHeaders(request.headers, OF_A_BODY) };
+    const headers = withoutHeaders(request.headers, OF_A_BODY);
+    return { request: { ...request, method: 'GET', target, headers } };
   }
 
   #place(

@@ -125,6 +125,7 @@ class CommitGate implements Policy<Attempt> {
         decide,
         goesOn: () => {
           attempt.continuation = reader.continuation?.(attempt.exchange.request);
+          attempt.clientResumes = reader.resumable === true;
           return attempt.continuation !== undefined;
         },
         frameEnd: dialect.frameEnd ?? '\n\n',

@@ -3,18 +3,20 @@
  * the timers, the credentials and the gate, so that every part has its own, and inside selection, because the rest of a
  * stream is where its beginning was.
  */
+import { Buffer } from 'node:buffer';
 import { z } from 'zod';
 import { delays } from '../algorithms/backoff.ts';
 import type { Delays } from '../algorithms/backoff.ts';
 import { Cancellation } from '../core/cancellation.ts';
 import { sleep } from '../core/clock.ts';
+import type { Continuation } from '../core/dialect.ts';
 import { Attempt } from '../core/exchange.ts';
-import type { RequestHead } from '../core/exchange.ts';
 import { headerValue } from '../core/header-list.ts';
-import { NO_BODY } from '../core/no-body.ts';
+import { bodyOfBytes, NO_BODY } from '../core/request-bodies.ts';
 import { discard, whenOver } from '../core/outcome.ts';
 import type { Completion, Outcome, ResponseBody, ResponseOutcome } from '../core/outcome.ts';
 import type { Next, Policy, PolicyDeps, PolicyModule, Snapshot } from '../core/policy.ts';
+import { REASONS } from '../core/reasons.ts';
 import { duration, positiveCount } from '../schema/scalars.ts';
 import { ResumingBody } from '../streams/resuming-body.ts';
 
@@ -89,26 +91,47 @@ class Continuations {
   readonly #deps: PolicyDeps & { readonly options: ResumeOptions };
   /** The part that flows, or broke off. */
   #attempt: Attempt;
+  readonly #first: Attempt;
   #tries = 0;
+  /** Events at the beginning of the current part that were no progress. */
+  #repeats = 0;
   #delays: Delays | undefined;
 
   constructor(attempt: Attempt, next: Next<Attempt>, deps: PolicyDeps & { readonly options: ResumeOptions }) {
     this.#attempt = attempt;
+    this.#first = attempt;
     this.#next = next;
     this.#deps = deps;
   }
 
-  async after(broken: Completion): Promise<ResponseBody | undefined> {
+  /** @returns the rest of the stream, or its last words; undefined where it is to break off as it did */
+  async after(broken: Completion): Promise<ResponseBody | Uint8Array | undefined> {
     if (broken.end !== 'upstream-aborted' && broken.end !== 'timed-out') return undefined;
     const from = this.#attempt.continuation;
     if (!from) return undefined;
-    // Whatever came since the last break is progress.
-    if ((this.#attempt.answer?.events ?? 0) > 0) this.#startOver();
+    if ((this.#attempt.answer?.events ?? 0) > this.#repeats) this.#startOver();
+    this.#repeats = from.repeats ?? 0;
     const part = await this.#fetch(from);
     const { emit, upstream } = this.#deps;
     const result = part ? 'resumed' : 'failed';
     emit('stream-resumed', { attempt: this.#attempt, upstream, result, tries: this.#tries });
-    return part;
+    return part ?? this.#farewell(broken);
+  }
+
+  /** What the gate would have said, had there been no hope. */
+  #farewell({ reason = 'response_incomplete' }: Completion): Uint8Array | undefined {
+    const { exchange } = this.#attempt;
+    if (exchange.cancellation.cancelled || this.#attempt.clientResumes) return undefined;
+    const text = exchange.upstream.dialect.renderStreamError?.({
+      ...REASONS[reason],
+      reason,
+      detail: undefined,
+      requestId: exchange.id,
+      retryAfterMs: undefined,
+      call: this.#first.exchange.call,
+      sent: 'maybe',
+    });
+    return text === undefined ? undefined : Buffer.from(text, 'utf8');
   }
 
   #startOver(): void {
@@ -116,7 +139,7 @@ class Continuations {
     this.#delays = undefined;
   }
 
-  async #fetch(from: RequestHead): Promise<ResponseBody | undefined> {
+  async #fetch(from: Continuation): Promise<ResponseBody | undefined> {
     const { exchange } = this.#attempt;
     while (this.#tries < this.#deps.options.tries) {
       if (this.#tries > 0 && !(await this.#wait())) return undefined;
@@ -141,9 +164,9 @@ class Continuations {
     return undefined;
   }
 
-  #begin(from: RequestHead): Attempt {
+  #begin({ request, body }: Continuation): Attempt {
     const { exchange, endpoint } = this.#attempt;
-    const rest = exchange.redirectedTo(exchange.upstream, from, NO_BODY);
+    const rest = exchange.redirectedTo(exchange.upstream, request, body ? bodyOfBytes(body) : NO_BODY);
     return new Attempt(rest, endpoint, new Cancellation(exchange.cancellation), this.#deps.clock.now());
   }
 

@@ -5,7 +5,7 @@ import type { Cancellation } from '../core/cancellation.ts';
 import type { Clock } from '../core/clock.ts';
 import { Exchange } from '../core/exchange.ts';
 import type { ClientAddress, RequestBody } from '../core/exchange.ts';
-import { NO_BODY } from '../core/no-body.ts';
+import { NO_BODY } from '../core/request-bodies.ts';
 import type { HeaderList } from '../core/header-list.ts';
 import type { RouteMatch } from '../runtime/runtime.ts';
 import { forwardHeaders } from './forward-headers.ts';

@@ -6,8 +6,11 @@ import { BodyEnd } from '../core/body-end.ts';
 import type { HeaderList } from '../core/header-list.ts';
 import type { BodySink, Completion, ResponseBody } from '../core/outcome.ts';
 
-/** Brings the rest of a stream that broke off; undefined when there is none to be had. Never rejects. */
-export type Continue = (broken: Completion) => Promise<ResponseBody | undefined>;
+/**
+ * Brings the rest of a stream that broke off, or last words for its client where there is no rest; undefined when it is
+ * to break off. Never rejects.
+ */
+export type Continue = (broken: Completion) => Promise<ResponseBody | Uint8Array | undefined>;
 
 export class ResumingBody extends BodyEnd implements ResponseBody, BodySink {
   #current: ResponseBody;
@@ -65,13 +68,16 @@ export class ResumingBody extends BodyEnd implements ResponseBody, BodySink {
   async #goOn(broken: Completion): Promise<void> {
     const rest = await this.#continue(broken);
     this.#waiting = false;
-    if (rest) {
+    if (rest && !(rest instanceof Uint8Array)) {
       this.#bytesBefore += broken.bytes;
       this.#follow(rest);
-    } else {
-      this.#sink?.abort(broken);
-      this.settleEnd(this.#total(broken));
+      return;
     }
+    if (rest) {
+      this.#sink?.write(rest);
+      this.#sink?.end([]);
+    } else this.#sink?.abort(broken);
+    this.settleEnd(this.#total(broken));
   }
 
   #total(completion: Completion): Completion {

@@ -19,6 +19,7 @@ const POLICIES = [
   'retry: { maxRetries: 2, backoff: { initial: 1ms, max: 1ms }, budget: false }',
   'attemptTimeout: { firstByte: 300ms, idle: 300ms }',
   'circuitBreaker: false',
+  'resume: { tries: 2, initial: 1ms, max: 2ms }',
 ].join(', ');
 
 const configFor = (origin: string, options = ''): string => `
@@ -190,7 +191,23 @@ describe.each(BINDINGS)('an A2A client through the sidecar ($binding)', ({ bindi
   });
 
   it.each(['clean', 'cut', 'stall'] as const)(
-    'a stream whose task goes on when it ends (%s) ends with an error, and is not begun again',
+    'a stream whose task goes on when it ends (%s) is subscribed to anew, and the client sees one stream',
+    async (end) => {
+      await using one = await agent(binding, [
+        streams(end, status('WORKING')),
+        streams(end, status('WORKING'), status('WORKING')),
+        streams('clean', status('WORKING'), status('COMPLETED')),
+      ]);
+      await using proxy = await startSidecar(configFor(one.upstream.origin));
+      const client = await clientAt(proxy.port);
+      expect(await collect(client.sendMessageStream(MESSAGE))).toHaveLength(5);
+      const subscribed = binding === 'JSONRPC' ? 'SubscribeToTask' : '/a2a/tasks/t-1:subscribe';
+      expect(one.asked().slice(1)).toEqual([subscribed, subscribed]);
+    },
+  );
+
+  it.each(['clean', 'cut', 'stall'] as const)(
+    'a stream that no subscription brings to its end (%s) ends with an error, and is not begun again',
     async (end) => {
       await using one = await agent(binding, [streams(end, status('WORKING'))]);
       await using proxy = await startSidecar(configFor(one.upstream.origin));
@@ -202,8 +219,9 @@ describe.each(BINDINGS)('an A2A client through the sidecar ($binding)', ({ bindi
         })(),
       );
       expect(raised.message).toContain('The outcome of SendStreamingMessage is unknown');
-      expect(seen).toHaveLength(1);
-      expect(one.asked()).toHaveLength(1);
+      expect(seen).toHaveLength(3);
+      expect(one.asked()).toHaveLength(3);
+      expect(one.asked().filter((what) => /Send|message/.test(what))).toHaveLength(1);
     },
   );
 

@@ -9,7 +9,7 @@ import { policyContract } from './contract.ts';
 
 policyContract({ module: resume, options: {}, scope: (clock) => attemptAt(clock, exchangeAt(clock)) });
 
-const REST = { method: 'GET', target: '/rest', headers: [], host: 'one.test' };
+const REST = { request: { method: 'GET', target: '/rest', headers: [], host: 'one.test' } };
 
 const stream = (body: ControlledBody): Step<Attempt> =>
   respond(200, { headers: ['content-type', 'text/event-stream'], body });
@@ -51,7 +51,7 @@ describe('resume', () => {
     first.breakOff();
     await eventually(playing);
     const asked = playing.script.calls[1]?.scope;
-    expect(asked?.exchange.request).toBe(REST);
+    expect(asked?.exchange.request).toBe(REST.request);
     expect(asked?.exchange.body.open()).toBeNull();
     expect(asked?.endpoint).toBe(playing.attempt.endpoint);
     expect(asked?.number).toBe(2);

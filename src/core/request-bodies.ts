@@ -1,0 +1,22 @@
+/** Request bodies that do not come from a client. */
+import type { RequestBody } from './exchange.ts';
+
+/** A request without a body. */
+export const NO_BODY: RequestBody = {
+  replayable: true,
+  length: undefined,
+  waitingForClient: false,
+  open: () => null,
+  peek: () => null,
+  whole: () => Promise.resolve(null),
+};
+
+/** A body that is here as a whole. */
+export const bodyOfBytes = (bytes: Uint8Array): RequestBody => ({
+  replayable: true,
+  length: bytes.length,
+  waitingForClient: false,
+  open: () => bytes,
+  peek: () => bytes,
+  whole: () => Promise.resolve(bytes),
+});

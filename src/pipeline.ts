@@ -11,6 +11,7 @@ import {
   deadline,
   fallback,
   retry,
+  streamResume,
 } from './policies/index.ts';
 
 /** Around the whole exchange; built once per upstream. */
@@ -25,6 +26,7 @@ export const EXCHANGE_POLICIES = [
 
 /** Around each attempt; built once per endpoint. */
 export const ATTEMPT_POLICIES = [
+  streamResume, //    outermost: to ask for the rest of a stream is an attempt with everything below
   attemptTimeout, //  each attempt has its own clock: connect, first byte, idle
   credentials, //     the key belongs to the attempt; above the gate, so that it sees what each key is told
   commitGate, //      innermost: turns errors inside answers into failures before anything above takes them for success

@@ -182,6 +182,8 @@ export interface Dialect {
   follow?(call: CallFacts, facts: AnswerFacts): StreamReader | undefined;
   /** Events that end a stream which broke off, so that its client knows; undefined when there is no such event. */
   renderStreamError?(error: LocalError): string | undefined;
+  /** Asks for what comes after an event of a stream; undefined where nobody could answer that. */
+  resumeRequest?(request: RequestHead, lastEventId: string): RequestHead | undefined;
   /** Changes where an answer tells clients to go; undefined: it says nothing of that. */
   rewrite?(answer: Answer, place: Place): Rewriting | undefined;
   /** An answer of the sidecar's own that says `text`, in the form that the call asked for. */

@@ -16,7 +16,7 @@ import type {
   StreamSignal,
 } from '../core/dialect.ts';
 import type { RequestHead } from '../core/exchange.ts';
-import { headerValue } from '../core/header-list.ts';
+import { hasHeader, headerValue, withoutHeaders } from '../core/header-list.ts';
 import { generic } from './generic.ts';
 import { judgeBy } from './judge.ts';
 import { asRecord } from './json-shapes.ts';
@@ -63,6 +63,7 @@ const SAFE: ReadonlySet<string> = new Set([
   'tasks/cancel',
 ]);
 
+const SESSION = 'mcp-session-id';
 const CALL_TOOL = 'tools/call';
 
 /** The stream of whatever the server has to say, at GET. */
@@ -99,7 +100,7 @@ export function mcpDialect(options: McpOptions = DEFAULTS, learnt: LearntTools =
   return {
     name: 'mcp',
     errors,
-    sessionHeader: 'mcp-session-id',
+    sessionHeader: SESSION,
     wellKnown: WELL_KNOWN,
     classify: judgeBy({ errors }),
     isStream: (head) => generic.isStream(head),
@@ -107,6 +108,7 @@ export function mcpDialect(options: McpOptions = DEFAULTS, learnt: LearntTools =
     renderStreamError: renderRpcStreamError,
     readCall: (request, json) => readCall(request, json, repeatOf),
     readJson: (json, call, facts) => readJson(json, { call, facts, learn }),
+    resumeRequest,
     follow: (call, facts) => new McpReader({ call, facts, learn }),
     ...(options.rewriteMetadata && { rewrite: rewriteMetadata }),
   };
@@ -157,6 +159,28 @@ function summaryOfHeaders({ headers }: RequestHead, path: string, repeatOf: Repe
 function decoded(value: string): string {
   const inside = /^=\?base64\?([A-Za-z0-9+/]*={0,2})\?=$/.exec(value.trim())?.[1];
   return inside === undefined ? value.trim() : Buffer.from(inside, 'base64').toString('utf8');
+}
+
+/** Fields that speak of the body, of the answer wanted, or of the event that the client itself had last. */
+const NOT_FOR_RESUMING: ReadonlySet<string> = new Set([
+  'accept',
+  'content-encoding',
+  'content-type',
+  'last-event-id',
+  'mcp-method',
+  'mcp-name',
+]);
+
+/** What can be sent in a field; identifiers of events may hold anything. */
+const FIELD_VALUE = /^[\x21-\x7e]{1,1024}$/;
+
+/** Events are kept with their session; the stateless form has neither. */
+function resumeRequest(request: RequestHead, lastEventId: string): RequestHead | undefined {
+  if (!hasHeader(request.headers, SESSION) || !FIELD_VALUE.test(lastEventId)) return undefined;
+  const { target, host } = request;
+  const kept = withoutHeaders(request.headers, NOT_FOR_RESUMING);
+  const headers = [...kept, 'accept', 'text/event-stream', 'last-event-id', lastEventId];
+  return { method: 'GET', target, host, headers };
 }
 
 // --- answers

@@ -6,3 +6,4 @@ export { credentials } from './credentials.ts';
 export { deadline } from './deadline.ts';
 export { fallback } from './fallback.ts';
 export { retry } from './retry.ts';
+export { streamResume } from './stream-resume.ts';

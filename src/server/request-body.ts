@@ -9,16 +9,6 @@ import type { RequestBody } from '../core/exchange.ts';
 import { drainUpload } from './drain-upload.ts';
 import type { UploadWatch, WatchedUpload } from './upload-watch.ts';
 
-/** A request without a body. */
-export const NO_BODY: RequestBody = {
-  replayable: true,
-  length: undefined,
-  waitingForClient: false,
-  open: () => null,
-  peek: () => null,
-  whole: () => Promise.resolve(null),
-};
-
 /**
  * Larger bodies go to the upstream piece by piece, although they are here: whoever writes all at once learns nothing of
  * how the upload gets on.

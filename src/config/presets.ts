@@ -53,12 +53,12 @@ policies:
   circuitBreaker: { consecutiveFailures: 5, openFor: 10s }
 `;
 
-/** Servers are silent on these streams until something happens. */
+/** Servers are silent on these streams until something happens, some of them before the head, too. */
 const LISTENING = `
 overrides:
   listening:
     match: { method: [listen, subscriptions/listen] }
-    policies: { attemptTimeout: { idle: false } }
+    policies: { deadline: { after: false }, attemptTimeout: { firstByte: false, idle: false } }
 `;
 
 const at = (url: string): string => `endpoints: [{ url: "${url}" }]\n`;

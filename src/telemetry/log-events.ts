@@ -51,6 +51,10 @@ function exchanges(bus: Bus, log: Logger): void {
   bus.on('request-refused', ({ reason, detail, method, requestId }) =>
     log.warn({ requestId, method, reason, detail }, 'request refused'),
   );
+  bus.on('stream-resumed', ({ attempt, upstream, tries }) =>
+    log.info({ ...aboutAttempt(attempt, upstream), tries }, 'stream resumed'),
+  );
+  bus.on('stream-lost', ({ attempt, upstream }) => log.warn(aboutAttempt(attempt, upstream), 'stream lost'));
   bus.on('answer-kept', ({ exchange, upstream, why }) =>
     log.warn({ ...about(exchange), upstream, why }, 'answer not rewritten'),
   );

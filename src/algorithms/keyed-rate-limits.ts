@@ -28,6 +28,13 @@ export class KeyedRateLimits {
     return limits;
   }
 
+  /** These credentials there are, and no others: one that was never used has room, one that is gone has none. */
+  announce(keys: readonly string[]): void {
+    if (keys.length === 0) return;
+    for (const key of keys) this.of(key);
+    for (const known of [...this.#byKey.keys()]) if (!keys.includes(known)) this.#byKey.delete(known);
+  }
+
   /** Until when every credential is to be left alone. */
   get pausedUntil(): number {
     return Math.min(...[...this.#byKey.values()].map(({ pausedUntil }) => pausedUntil));

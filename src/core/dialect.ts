@@ -51,6 +51,8 @@ export interface Usage {
 
 /** What was learnt of an answer while it passed. Written by the reader, read by telemetry. */
 export class AnswerFacts {
+  /** It comes as a stream of events; else as a whole. */
+  streamed = false;
   /** Model that the upstream says has answered. */
   model: string | undefined;
   finishReason: string | undefined;

@@ -44,6 +44,8 @@ export interface PolicyDeps {
   readonly emit: Emit;
   /** Name of the upstream it is built for. */
   readonly upstream: string;
+  /** Names of the upstream's own credentials, never their values; empty where clients bring theirs. */
+  readonly credentials: readonly string[];
   /** Another upstream, whole pipeline included; undefined when there is none of that name. */
   readonly sendTo: (upstream: string) => Recipient | undefined;
 }
@@ -63,6 +65,8 @@ export interface PolicyModule<S extends Scope, Schema extends z.ZodType> {
    * which are otherwise built once per endpoint. Default: false.
    */
   readonly sharedByEndpoints?: boolean;
+  /** It must be built anew when the upstream's credentials come and go. */
+  readonly knowsCredentials?: true;
   /** False for protocols in which there is nothing for it to do; it is left out of their pipelines. Default: all. */
   readonly suits?: (dialect: Dialect) => boolean;
   /**

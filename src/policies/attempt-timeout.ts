@@ -202,7 +202,7 @@ class Watch {
   /** Only answers that are being read can be waited for in this way. */
   #firstTokenBound(): Bound {
     const { answer, sentAt, startedAt } = this.#attempt;
-    const waiting = answer !== undefined && answer.firstTokenAt === undefined;
+    const waiting = answer?.streamed === true && answer.firstTokenAt === undefined;
     return {
       dueAt: waiting ? after(sentAt ?? startedAt, this.#options.firstToken) : Number.POSITIVE_INFINITY,
       reason: 'first-token-timeout',

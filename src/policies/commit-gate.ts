@@ -112,6 +112,7 @@ class CommitGate implements Policy<Attempt> {
     const facts = new AnswerFacts();
     const reader = dialect.follow?.(call, facts);
     if (!reader) return undefined;
+    facts.streamed = true;
     attempt.answer = facts;
     const { keepAlive, holdStream } = this.#options;
     return (decide) =>

@@ -76,6 +76,7 @@ export class Pacing implements Policy<Exchange> {
     this.#deps = deps;
     this.#isSuccessor = previous instanceof Pacing;
     this.#line = previous instanceof Pacing ? previous.#line : lineOf(options, deps);
+    if (!this.#isSuccessor) this.#line.limits.announce(deps.credentials);
   }
 
   async run(exchange: Exchange, next: Next<Exchange>, cancellation: Cancellation): Promise<Outcome> {
@@ -120,6 +121,7 @@ export class Pacing implements Policy<Exchange> {
 
   #takeOver(): void {
     this.#isSuccessor = false;
+    this.#line.limits.announce(this.#deps.credentials);
     this.#line.reconfigure(lineOptions(this.#options));
   }
 
@@ -183,7 +185,7 @@ const END_OF = { go: 'sent', refused: 'refused', left: 'left' } as const;
 /** Name of the credential that a call was made with, where the upstream has several and its attempts say which. */
 function credentialOf({ attempts }: Exchange, outcome: Outcome): string | undefined {
   if (outcome.kind === 'rejection' || outcome.attempt === undefined) return undefined;
-  return (attempts[outcome.attempt - 1] as { readonly credential?: string } | undefined)?.credential;
+  return attempts[outcome.attempt - 1]?.credential;
 }
 
 /** The provider's own head, also of errors inside answers. */
@@ -221,5 +223,6 @@ export const pacing: PolicyModule<Exchange, typeof pacingSchema> = {
   key: 'pacing',
   schema: pacingSchema,
   onByDefault: false,
+  knowsCredentials: true,
   build: (options, deps, previous) => new Pacing(options, deps, previous),
 };

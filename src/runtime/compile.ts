@@ -1,6 +1,7 @@
 /** From configuration to live objects: the one code path for start and reload. */
 import { RoundRobin } from '../balancing/round-robin.ts';
 import type { Config, UpstreamConfig } from '../config/schema.ts';
+import { keysOf } from '../schema/credentials.ts';
 import type { Clock } from '../core/clock.ts';
 import { CREDENTIAL_HEADERS } from '../core/credential-headers.ts';
 import type { Endpoint } from '../core/endpoint.ts';
@@ -170,7 +171,8 @@ class UpstreamCompiler {
       if (module.suits?.(this.#dialect) === false) return [];
       const owner = differs ? variant.owner : this.#name;
       const holder = module.sharedByEndpoints === true ? owner : `${owner}${part}`;
-      const policy = this.#inventory.keep<Policy<S>>(`${holder}/${module.name}`, options, (previous) =>
+      const description = module.knowsCredentials ? [options, this.#keyNames] : options;
+      const policy = this.#inventory.keep<Policy<S>>(`${holder}/${module.name}`, description, (previous) =>
         this.#buildOne(module, options, previous),
       );
       if (differs || variant.owner === this.#name) variant.policies.set(module.name, policy);
@@ -184,12 +186,25 @@ class UpstreamCompiler {
     previous: Policy<S> | undefined,
   ): Policy<S> {
     const { clock, random, emit, recipient } = this.#deps;
-    const deps: PolicyDeps = { clock, random, emit, upstream: this.#name, sendTo: recipient };
+    const upstream = this.#name;
+    const deps: PolicyDeps = {
+      clock,
+      random,
+      emit,
+      upstream,
+      credentials: this.#keyNames,
+      sendTo: recipient,
+    };
     try {
       return module.build(options as never, deps as never, previous as never);
     } catch (error) {
       throw new CompileError(['upstreams', this.#name, 'policies', module.key], (error as Error).message);
     }
+  }
+
+  get #keyNames(): readonly string[] {
+    const { credentials } = this.#config;
+    return credentials ? keysOf(credentials).map(({ name }) => name) : [];
   }
 
   get #ownsRetries(): boolean {

@@ -37,6 +37,8 @@ export interface LocalAnswerInput {
 /** Reasons for which a later try can help although nobody named a time. */
 const WORTH_WAITING: Readonly<Partial<Record<Reason, number>>> = {
   circuit_open: 1_000,
+  credentials_cooling: 1_000,
+  no_credential: 60_000,
   no_endpoint: 1_000,
   paced: 1_000,
   shutting_down: 1_000,

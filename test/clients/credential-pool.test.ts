@@ -67,6 +67,9 @@ it('the SDK hears of keys that all rest as of a rate limit, once, and does not r
   await failureOf(openai.chat.completions.create(chat));
   const raised = await failureOf(openai.chat.completions.create(chat));
   expect(raised).toBeInstanceOf(OpenAI.RateLimitError);
-  expect(raised).toMatchObject({ status: 429, code: 'credentials_cooling' });
+  expect(raised).toMatchObject({
+    status: 429,
+    code: expect.stringMatching(/^(credentials_cooling|paced)$/) as string,
+  });
   expect(api.seen).toEqual({ k1: 1, k2: 1 });
 });

@@ -56,12 +56,12 @@ upstreams:
     route: /patient
     preset: azure-openai
     endpoints: [{ url: "ORIGIN" }]
-    policies: { ${retryOnce}, circuitBreaker: false }
+    policies: { ${retryOnce}, pacing: false, circuitBreaker: false }
   impatient:
     route: /impatient
     preset: azure-openai
     endpoints: [{ url: "ORIGIN" }]
-    policies: { ${retryOnce}, circuitBreaker: false, attemptTimeout: { firstByte: 150ms, firstToken: 150ms, idle: 150ms } }
+    policies: { ${retryOnce}, pacing: false, circuitBreaker: false, attemptTimeout: { firstByte: 150ms, firstToken: 150ms, idle: 150ms } }
 ${more}`.replaceAll('ORIGIN', upstream.origin),
   );
   return {

@@ -94,6 +94,7 @@ export class PipelineRig {
       random: seededRandom(3),
       emit: this.events.emit,
       upstream,
+      credentials: [],
       sendTo: (name) => {
         const target = this.upstreams.get(name);
         return target && { identity: identity(name), send: target.send };

@@ -253,6 +253,7 @@ export function kit(deps: Partial<PolicyDeps> = {}): Kit {
       random: seededRandom(7),
       emit: events.emit,
       upstream: 'main',
+      credentials: [],
       sendTo: () => undefined,
       ...deps,
     },

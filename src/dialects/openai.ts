@@ -248,15 +248,15 @@ class OpenAiReader implements StreamReader {
 const hasTopLevelError = (body: Readonly<Record<string, unknown>>): boolean =>
   typeof body['type'] !== 'string' && hasError(body);
 
+/**
+ * Whatever else a chunk may say, by how its keys end: `error`, `usage`, `finish_reason`. One short pattern: a search for each
+ * would cost more than the rest of the tap.
+ */
+const SAYS_MORE = /ror"|ge": ?\{|son": ?"/;
+
 /** Nothing in it but a piece of text. Errs on the side of reading. */
 const isPlainDelta = (event: string, data: string): boolean =>
-  event === '' &&
-  data.endsWith('}') &&
-  !data.includes('"error"') &&
-  !data.includes('"usage":{') &&
-  !data.includes('"finish_reason":"') &&
-  !data.includes('"usage": {') &&
-  !data.includes('"finish_reason": "');
+  event === '' && data.endsWith('}') && !SAYS_MORE.test(data);
 
 /** A token, a tool call, a refusal, reasoning, or the end of a choice; not the role that comes first. */
 function isContent(choice: unknown): boolean {

@@ -201,8 +201,7 @@ class OpenAiReader implements StreamReader {
   read(event: string, data: string): StreamSignal {
     if (data.startsWith('[DONE]')) return 'end';
     // The answer flows, and this event says nothing else: the way of nearly all events, so it is kept short.
-    if (this.#kind === 'completion' && this.#facts.firstTokenAt !== undefined && isPlainDelta(event, data))
-      return 'pass';
+    if (this.#facts.firstTokenAt !== undefined && this.#isPlainDelta(event, data)) return 'pass';
     const json = jsonOf(data);
     const body = asRecord(json);
     // Of an event with whole pictures in it, only the name may be legible.
@@ -216,6 +215,13 @@ class OpenAiReader implements StreamReader {
     if (typeof type === 'string' && !('choices' in body)) return this.#typed(type, body, json);
     note(this.#facts, body);
     return this.#completion(body);
+  }
+
+  /** Nothing in it but a piece of the answer. Errs on the side of reading. */
+  #isPlainDelta(event: string, data: string): boolean {
+    if (!data.endsWith('}')) return false;
+    if (this.#kind === 'completion') return event === '' && !SAYS_MORE.test(data);
+    return this.#kind === 'typed' && event.startsWith('response.') && event.endsWith('.delta');
   }
 
   #completion(body: Readonly<Record<string, unknown>>): StreamSignal {
@@ -253,10 +259,6 @@ const hasTopLevelError = (body: Readonly<Record<string, unknown>>): boolean =>
  * would cost more than the rest of the tap.
  */
 const SAYS_MORE = /ror"|ge": ?\{|son": ?"/;
-
-/** Nothing in it but a piece of text. Errs on the side of reading. */
-const isPlainDelta = (event: string, data: string): boolean =>
-  event === '' && data.endsWith('}') && !SAYS_MORE.test(data);
 
 /** A token, a tool call, a refusal, reasoning, or the end of a choice; not the role that comes first. */
 function isContent(choice: unknown): boolean {

@@ -21,7 +21,9 @@ export interface PeerFigures {
 export interface Target {
   readonly scenario: ScenarioName;
   readonly what: string;
-  /** Most that Outrigger's ratio to the pass-through may be. */
+  /** Whose ratio it is about. Default: Outrigger's. */
+  readonly peer?: PeerName;
+  /** Most that its ratio to the base of the scenario may be. */
   readonly limit: number;
   /** What to strive for; never judged. */
   readonly aim?: number;
@@ -37,13 +39,14 @@ export interface Verdict extends Target {
 export const targets: readonly Target[] = [
   { scenario: 'json', what: 'CPU per small request, fully armed', limit: 1.25, aim: 1.15 },
   { scenario: 'sse', what: 'CPU per event chunk', limit: 1.1 },
+  { scenario: 'tap', what: 'CPU per chunk, followed and not', peer: 'tapped', limit: 1.1 },
   { scenario: 'idle', what: 'memory per idle stream', limit: 1.2 },
 ];
 
 const isValid = (sample: TurnSample): boolean => countFailures(sample.failures) === 0;
 
 export function evaluate({ scenario, samples }: ScenarioResult): PeerFigures[] {
-  const base = primaryValues(samples, basePeer, scenario.primary);
+  const base = primaryValues(samples, scenario.peers?.[0] ?? basePeer, scenario.primary);
   const peers = new Set(samples.map((sample) => sample.peer));
   return [...peers].map((peer) => {
     const own = samples.filter((sample) => sample.peer === peer);
@@ -92,7 +95,7 @@ function sumFailures(samples: readonly TurnSample[]): Failures {
 export function judge(results: ReadonlyMap<ScenarioName, readonly PeerFigures[]>): Verdict[] {
   return targets.map((target) => {
     const figures = results.get(target.scenario) ?? [];
-    const ratio = figures.find(({ peer }) => peer === 'outrigger')?.ratio?.median;
+    const ratio = figures.find(({ peer }) => peer === (target.peer ?? 'outrigger'))?.ratio?.median;
     const noise = Math.max(
       0,
       ...figures.filter(isCompared).map(({ foreignShare }) => foreignShare?.median ?? 0),
@@ -104,5 +107,5 @@ export function judge(results: ReadonlyMap<ScenarioName, readonly PeerFigures[]>
 }
 
 function isCompared({ peer }: PeerFigures): boolean {
-  return peer === 'outrigger' || peer === basePeer;
+  return peer === 'outrigger' || peer === 'tapped' || peer === basePeer;
 }

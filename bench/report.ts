@@ -20,7 +20,7 @@ export function machineSection(facts: MachineFacts, peers: readonly Peer[]): str
     `- ${tools.join(', ')}`,
     `- pinning: ${facts.pinning}`,
     `- load average at start: ${facts.loadAverage.toFixed(2)}`,
-    '- figures: median (min–max) of the turns; “×” is the median of the ratios to the pass-through of the same turn',
+    '- figures: median (min–max) of the turns; “×” is the median of the ratios to the base of the same turn',
   ];
   for (const { name, missing } of peers)
     if (missing !== undefined) lines.push(`- **SKIPPED ${name}: ${missing}**`);
@@ -29,7 +29,12 @@ export function machineSection(facts: MachineFacts, peers: readonly Peer[]): str
 
 export function scenarioSection(result: ScenarioResult, peers: readonly PeerFigures[]): string {
   const { scenario, description, broken, cutShort } = result;
-  const header = ['peer', `× ${basePeer}`, ...scenario.columns.map(({ title }) => title), 'validity'];
+  const header = [
+    'peer',
+    `× ${scenario.peers?.[0] ?? basePeer}`,
+    ...scenario.columns.map(({ title }) => title),
+    'validity',
+  ];
   const rows = peers.map((peer) => [
     peer.peer,
     peer.ratio ? `**${peer.ratio.median.toFixed(2)}** ${range(peer.ratio, 2)}` : '–',

@@ -13,9 +13,10 @@ import { bigScenario } from './scenarios/big.ts';
 import { idleScenario } from './scenarios/idle.ts';
 import { jsonScenario } from './scenarios/json.ts';
 import { startScenario } from './scenarios/start.ts';
-import { sseScenario } from './scenarios/sse.ts';
+import { takesPart } from './scenarios/scenario.ts';
+import { sseScenario, tapScenario } from './scenarios/sse.ts';
 
-const scenarios = [jsonScenario, sseScenario, bigScenario, idleScenario, startScenario];
+const scenarios = [jsonScenario, sseScenario, tapScenario, bigScenario, idleScenario, startScenario];
 
 async function main(args: readonly string[]): Promise<number> {
   if (args.includes('--help')) {
@@ -39,7 +40,8 @@ async function main(args: readonly string[]): Promise<number> {
   for (const scenario of scenarios.filter(({ name }) => options.scenarios.includes(name))) {
     endsAt += options.pace.budgetSeconds[scenario.name] * 1_000;
     const load = await Load.start();
-    const result = await runScenario(scenario, present, { options, garage, load, endsAt });
+    const taking = present.filter(({ name }) => takesPart(scenario, name));
+    const result = await runScenario(scenario, taking, { options, garage, load, endsAt });
     await load.stop();
     results.push(result);
     figures.set(scenario.name, evaluate(result));

@@ -34,6 +34,8 @@ export interface JsonJob {
 export interface SseJob {
   readonly kind: 'sse';
   readonly streams: number;
+  /** Calls of a model API, with its events. Default: short ones of nobody's. */
+  readonly chat?: boolean;
   /** Measured from when all streams flow. */
   readonly durationMs: number;
 }

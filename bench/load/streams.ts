@@ -3,7 +3,7 @@ import { connect, type Socket } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
 import { footprintKb, rssKb, startMeter } from '../lab/proc.ts';
 import { percentile } from '../statistics.ts';
-import { EVENT_BYTES, jsonOf, jsonPost } from './content.ts';
+import { CHAT_END_BYTES, CHAT_EVENT_BYTES, CHAT_PATH, EVENT_BYTES, jsonOf, jsonPost } from './content.ts';
 import { FailureCount, foreignOf, type IdleJob, type JobResult, type SseJob, type Target } from './jobs.ts';
 import type { StreamBoard, Upstream } from './upstream.ts';
 import { MessageReader, statusOf } from './wire.ts';
@@ -38,14 +38,16 @@ class StreamClient {
       },
       onBody: (bytes) => {
         this.#bytes += bytes;
-        if (this.#bytes % EVENT_BYTES === 0) crowd.onEvent(this);
+        if (this.#bytes % crowd.eventBytes === 0) crowd.onEvent(this);
       },
       onEnd: () => {
         this.ended = true;
-        if (this.#bytes % EVENT_BYTES !== 0) crowd.failures.incomplete += 1;
+        if (this.#bytes % crowd.eventBytes !== crowd.endBytes) crowd.failures.incomplete += 1;
       },
     });
-    this.#socket.once('connect', () => this.#socket.write(jsonPost(`/sse/${id}`, jsonOf(REQUEST_BYTES))));
+    this.#socket.once('connect', () =>
+      this.#socket.write(jsonPost(`/sse/${id}${crowd.path}`, jsonOf(REQUEST_BYTES))),
+    );
     this.#socket.on('data', (data) => this.#reader.feed(data));
     this.#socket.on('error', () => this.#socket.destroy());
     this.#socket.once('close', () => this.#closed(crowd));
@@ -67,11 +69,19 @@ abstract class Crowd {
   readonly failures = new FailureCount();
   readonly clients: StreamClient[] = [];
   readonly board: StreamBoard;
+  readonly eventBytes: number;
+  /** Length of the end mark. */
+  readonly endBytes: number;
+  /** What the paths of the streams end with. */
+  readonly path: string;
   readonly #port: number;
 
-  constructor(port: number, board: StreamBoard) {
+  constructor(port: number, board: StreamBoard, chat = false) {
     this.#port = port;
     this.board = board;
+    this.eventBytes = chat ? CHAT_EVENT_BYTES : EVENT_BYTES;
+    this.endBytes = chat ? CHAT_END_BYTES : 0;
+    this.path = chat ? CHAT_PATH : '';
   }
 
   add(): void {
@@ -98,7 +108,9 @@ class BusyCrowd extends Crowd {
 
   onHead({ id }: StreamClient): void {
     this.flowing += 1;
-    this.#send(id);
+    // Of a chat, the first event comes by itself.
+    if (this.path === '') this.#send(id);
+    else this.#sentAt[id] = performance.now();
   }
 
   onEvent({ id }: StreamClient): void {
@@ -115,7 +127,7 @@ class BusyCrowd extends Crowd {
 }
 
 export async function runSse(job: SseJob, target: Target, upstream: Upstream): Promise<JobResult> {
-  const crowd = new BusyCrowd(target.port, upstream.streams);
+  const crowd = new BusyCrowd(target.port, upstream.streams, job.chat);
   for (let i = 0; i < job.streams; i++) crowd.add();
   if (!(await until(() => crowd.flowing === job.streams, OPEN_TIMEOUT_MS))) crowd.failures.incomplete += 1;
   crowd.events = 0;

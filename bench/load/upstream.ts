@@ -1,6 +1,14 @@
 /** The upstream on raw sockets: canned JSON, event streams sent by command, big bodies, uploads that are counted. */
 import { createServer, type AddressInfo, type Socket } from 'node:net';
-import { eventChunk, eventStreamHead, jsonAnswer, jsonOf, JSON_BYTES, lastChunk, MIB } from './content.ts';
+import {
+  CHAT_PATH,
+  chatEndChunk,
+  chatEventChunk,
+  eventChunk,
+  eventStreamHead,
+  jsonAnswer,
+} from './content.ts';
+import { jsonOf, JSON_BYTES, lastChunk, MIB } from './content.ts';
 import { MessageReader } from './wire.ts';
 
 const cannedJson = jsonAnswer(jsonOf(JSON_BYTES));
@@ -9,15 +17,20 @@ const filler = Buffer.alloc(MIB / 4, 'x');
 /** The event streams that are open at the upstream; the load decides when each gets its next event. */
 export class StreamBoard {
   readonly #sockets = new Map<number, Socket>();
+  /** What the streams send; all that are open at a time send the same. */
+  #event = eventChunk;
 
   get open(): number {
     return this.#sockets.size;
   }
 
-  add(id: number, socket: Socket): void {
+  add(id: number, socket: Socket, event: Buffer): void {
+    this.#event = event;
     this.#sockets.set(id, socket);
     socket.once('close', () => this.#remove(id, socket));
     socket.write(eventStreamHead);
+    // Whoever reads such a stream holds its head until there is a word.
+    if (event === chatEventChunk) this.send(id);
   }
 
   #remove(id: number, socket: Socket): void {
@@ -26,11 +39,13 @@ export class StreamBoard {
 
   /** One event in one write of its own. */
   send(id: number): void {
-    this.#sockets.get(id)?.write(eventChunk);
+    this.#sockets.get(id)?.write(this.#event);
   }
 
   end(id: number): void {
-    this.#sockets.get(id)?.write(lastChunk);
+    const socket = this.#sockets.get(id);
+    if (this.#event === chatEventChunk) socket?.write(chatEndChunk);
+    socket?.write(lastChunk);
     this.#sockets.delete(id);
   }
 }
@@ -73,7 +88,8 @@ interface Received {
 
 function answer(socket: Socket, streams: StreamBoard, { path, received }: Received): void {
   const [, what, detail] = path.split('/');
-  if (what === 'sse') streams.add(Number(detail), socket);
+  if (what === 'sse')
+    streams.add(Number(detail), socket, path.endsWith(CHAT_PATH) ? chatEventChunk : eventChunk);
   else if (what === 'big') sendBig(socket, Number(detail));
   else if (what === 'upload') socket.write(jsonAnswer(JSON.stringify({ received })));
   else socket.write(cannedJson);

@@ -1,9 +1,9 @@
-/** All peers by name. The pass-through is the base of every ratio. */
+/** All peers by name. The pass-through is the base of every ratio, unless a scenario has one of its own. */
 import { join } from 'node:path';
 import type { Options, PeerName } from '../options.ts';
 import { haproxyPeer } from './haproxy.ts';
 import { nginxPeer } from './nginx.ts';
-import { outriggerPeer } from './outrigger.ts';
+import { outriggerPeer, tappedPeer } from './outrigger.ts';
 import type { Peer } from './peer.ts';
 
 export const basePeer: PeerName = 'pass-through';
@@ -19,6 +19,12 @@ const passThroughPeer: Peer = {
 };
 
 export function chosenPeers(options: Options): Peer[] {
-  const all = [outriggerPeer(options.entry), passThroughPeer, nginxPeer, haproxyPeer];
+  const all = [
+    outriggerPeer(options.entry),
+    tappedPeer(options.entry),
+    passThroughPeer,
+    nginxPeer,
+    haproxyPeer,
+  ];
   return all.filter((peer) => options.peers.includes(peer.name));
 }

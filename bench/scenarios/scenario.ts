@@ -2,7 +2,7 @@
 import type { Failures } from '../load/jobs.ts';
 import type { Load } from '../load/load.ts';
 import type { Garage, Proxy } from '../lab/proxy.ts';
-import type { Options, ScenarioName } from '../options.ts';
+import type { Options, PeerName, ScenarioName } from '../options.ts';
 
 export interface Bench {
   readonly options: Options;
@@ -45,6 +45,8 @@ export interface Scenario {
   /** The figure that ratios and targets are about; lower is better. */
   readonly primary: string;
   readonly columns: readonly Column[];
+  /** Peers that take part, where that is not all but `tapped`. The first is the base of the ratios. */
+  readonly peers?: readonly [PeerName, ...PeerName[]];
   /**
    * True: all peers' processes run side by side, and short measurements take turns between them, which is the finest
    * interleaving there is. False: one process at a time, measured once, for figures that depend on its past.
@@ -52,5 +54,9 @@ export interface Scenario {
   readonly together: boolean;
   open(bench: Bench): Promise<Stage>;
 }
+
+/** Whether a peer has a part in a scenario. */
+export const takesPart = ({ peers }: Scenario, peer: PeerName): boolean =>
+  peers ? peers.includes(peer) : peer !== 'tapped';
 
 export const peakColumn: Column = { key: 'peakMb', title: 'peak RSS MiB', digits: 0 };

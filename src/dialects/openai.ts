@@ -2,71 +2,17 @@
  * OpenAI's HTTP API and the many that speak it: chat completions, legacy completions, Responses, embeddings. The table of
  * errors holds those of all of them: their codes do not collide.
  */
-import { jsonOf } from '../algorithms/utf8-text.ts';
-import { textAt, valuesAt } from '../algorithms/json-pointer.ts';
-import type {
-  AnswerFacts,
-  CallFacts,
-  Continuation,
-  Dialect,
-  ErrorRule,
-  JsonReading,
-  LocalError,
-  RenderedAnswer,
-  StreamReader,
-  StreamSignal,
-  Usage,
-} from '../core/dialect.ts';
+import { valuesAt } from '../algorithms/json-pointer.ts';
+import type { CallFacts, Dialect, LocalError, RenderedAnswer } from '../core/dialect.ts';
 import type { RequestHead } from '../core/exchange.ts';
-import { withoutHeaders } from '../core/header-list.ts';
-import { judgeBy } from './judge.ts';
-import { asNumber, asRecord, bodyStatus, lastPathOf, LazyCall, needsIn } from './json-shapes.ts';
-import type { Needs } from './json-shapes.ts';
 import { generic } from './generic.ts';
+import { judgeBy } from './judge.ts';
+import { asRecord, bodyStatus, lastPathOf, LazyCall, needsIn } from './json-shapes.ts';
+import type { Needs } from './json-shapes.ts';
 import { renderAnswer } from './openai-answers.ts';
-
-/** Codes and types as OpenAI, Azure, Groq, Mistral, OpenRouter, DeepSeek and vLLM write them. */
-const errors: readonly ErrorRule[] = [
-  // Money: no wait helps.
-  { status: [402], headers: { 'retry-after': '' }, as: 'throttled' }, // OpenRouter: only the calls under way are too many
-  { status: [402], as: 'quota' },
-  { body: { '/error/type': '^insufficient_quota$' }, as: 'quota' },
-  {
-    body: {
-      '/error/code':
-        '^(insufficient_quota|insufficient_credits|credit_balance_exhausted|billing_hard_limit_reached|billing_not_active|(organization|project)_(spend|usage)_limit_exceeded)$',
-    },
-    as: 'quota',
-  },
-  // What the request says.
-  { body: { '/error/code': '^(context_length_exceeded|string_above_max_length)$' }, as: 'context_length' },
-  {
-    status: [400, 413, 422],
-    body: {
-      '/error/message': 'maximum context length|context window|too many (input )?tokens|reduce the length',
-    },
-    as: 'context_length',
-  },
-  { body: { '/error/code': '^(content_filter|content_policy_violation)$' }, as: 'content_filter' },
-  { body: { '/error/innererror/code': '^ResponsibleAIPolicyViolation$' }, as: 'content_filter' },
-  // Load.
-  {
-    body: { '/error/code': '^(server_is_overloaded|slow_down|capacity_exceeded|engine_overloaded)$' },
-    as: 'overloaded',
-  },
-  { body: { '/error/type': '^(overloaded_error|engine_overloaded)$' }, as: 'overloaded' },
-  { status: [498], as: 'overloaded' }, // Groq: flex capacity
-  { body: { '/error/code': '^rate_limit_exceeded$' }, as: 'throttled' },
-  {
-    body: { '/error/type': '^(rate_limit_error|rate_limit_exceeded|tokens|requests)$' },
-    status: [429],
-    as: 'throttled',
-  },
-  // Credentials.
-  { body: { '/error/code': '^(invalid_api_key|account_deactivated|invalid_organization)$' }, as: 'auth' },
-  // Inside an answer, where there is no status to go by.
-  { status: [400, 404, 422], body: { '/error/type': '^invalid_request_error$' }, as: 'permanent' },
-];
+import { readJson } from './openai-json.ts';
+import { errors, nested } from './openai-errors.ts';
+import { isResponsesPath, OpenAiReader } from './openai-stream.ts';
 
 const OPERATIONS: ReadonlyMap<string, string> = new Map([
   ['chat/completions', 'chat'],
@@ -110,224 +56,6 @@ function leavesTraces(operation: string | undefined, json: unknown): boolean {
     return true;
   return valuesAt(body, '/tools/*/type').includes('mcp');
 }
-
-const usageOf = (json: unknown): Usage | undefined => {
-  const usage = asRecord(json);
-  if (!usage) return undefined;
-  const input = asNumber(usage['prompt_tokens'] ?? usage['input_tokens']);
-  const output = asNumber(usage['completion_tokens'] ?? usage['output_tokens']);
-  if (input === undefined && output === undefined) return undefined;
-  const inputDetails = asRecord(usage['prompt_tokens_details'] ?? usage['input_tokens_details']);
-  const outputDetails = asRecord(usage['completion_tokens_details'] ?? usage['output_tokens_details']);
-  return {
-    input: input ?? 0,
-    cached: asNumber(inputDetails?.['cached_tokens'] ?? usage['prompt_cache_hit_tokens']) ?? 0,
-    output: output ?? 0,
-    reasoning: asNumber(outputDetails?.['reasoning_tokens']) ?? 0,
-  };
-};
-
-function note(facts: AnswerFacts, json: Readonly<Record<string, unknown>>): void {
-  if (typeof json['model'] === 'string') facts.model = json['model'];
-  // Groq's place for it in streams.
-  const usage = usageOf(json['usage']) ?? usageOf(asRecord(json['x_groq'])?.['usage']);
-  if (usage) facts.usage = usage;
-  const finish = textAt(json, '/choices/0/finish_reason');
-  if (finish !== undefined) facts.finishReason = finish;
-}
-
-const hasError = (json: Readonly<Record<string, unknown>>): boolean => {
-  const { error } = json;
-  return typeof error === 'string' ? error !== '' : asRecord(error) !== undefined || isFlatError(json);
-};
-
-/** Mistral and older vLLM write the error's fields without the `error` around them. */
-const isFlatError = (json: Readonly<Record<string, unknown>>): boolean => json['object'] === 'error';
-
-/** Flat errors, those of Responses streams among them, as the table of errors expects them. */
-function nested(json: unknown): unknown {
-  const body = asRecord(json);
-  if (!body || asRecord(body['error'])) return json;
-  return isFlatError(body) || body['type'] === 'error' ? { error: body } : json;
-}
-
-/** Where the answer proper must be, by operation. */
-const CONTENTS: Readonly<Record<string, readonly string[]>> = {
-  chat: ['/choices/*'],
-  completion: ['/choices/*'],
-  embeddings: ['/data/*', '/embeddings/*'],
-  moderation: ['/results/*'],
-  image: ['/data/*'],
-};
-
-function readJson(json: unknown, { operation }: CallFacts, facts: AnswerFacts): JsonReading {
-  const body = asRecord(json);
-  if (!body) return { kind: json === null || json === '' ? 'empty' : 'answer' };
-  note(facts, body);
-  if (operation === 'responses') return readResponse(body, facts);
-  if (hasError(body)) return { kind: 'error' };
-  if (valuesAt(body, '/choices/*/error').some((error) => asRecord(error))) return { kind: 'error' };
-  const places = operation === undefined ? undefined : CONTENTS[operation];
-  return { kind: !places || places.some((place) => valuesAt(body, place).length > 0) ? 'answer' : 'empty' };
-}
-
-function readResponse(body: Readonly<Record<string, unknown>>, facts: AnswerFacts): JsonReading {
-  const { status, output } = body;
-  if (typeof status === 'string') facts.finishReason = status;
-  if (hasError(body) || status === 'failed') return { kind: 'error' };
-  const done = status === undefined || status === 'completed';
-  const contents = Array.isArray(output) ? output.length : 0;
-  return { kind: done && contents === 0 ? 'empty' : 'answer' };
-}
-
-// --- streams
-
-/** Events of the Responses API that only announce. */
-const PREAMBLES: ReadonlySet<string> = new Set([
-  'response.created',
-  'response.queued',
-  'response.in_progress',
-  'keepalive',
-]);
-
-/** Announcements of parts that have nothing in them yet. */
-const EMPTY_PARTS = /^response\.(output_item|content_part|reasoning_summary_part)\.added$/;
-
-class OpenAiReader implements StreamReader {
-  readonly #facts: AnswerFacts;
-  /** Identifier of a response that goes on whether or not anybody listens. */
-  #background: string | undefined;
-  /** Number of the last event that was read. */
-  #lastNumber: number | undefined;
-  #kind: 'unknown' | 'completion' | 'typed';
-  error: unknown;
-  unheard = false;
-
-  constructor(call: CallFacts, facts: AnswerFacts) {
-    this.#facts = facts;
-    this.#kind =
-      call.operation === 'chat' || call.operation === 'completion'
-        ? 'completion'
-        : call.operation === 'responses'
-          ? 'typed'
-          : 'unknown';
-  }
-
-  /** Other endpoints stream, too; what their last event is, nobody promised. */
-  get hasTerminator(): boolean {
-    return this.#kind !== 'unknown';
-  }
-
-  read(event: string, data: string): StreamSignal {
-    if (data.startsWith('[DONE]')) return 'end';
-    // The answer flows, and this event says nothing else: the way of nearly all events, so it is kept short.
-    if (this.#kind === 'completion' && this.#facts.firstTokenAt !== undefined && isPlainDelta(event, data))
-      return 'pass';
-    const json = jsonOf(data);
-    const body = asRecord(json);
-    // Of an event with whole pictures in it, only the name may be legible.
-    if (!body) return event.startsWith('response.') ? this.#typed(event, {}, undefined) : 'malformed';
-    if (event === 'error' || body['type'] === 'error' || hasTopLevelError(body)) {
-      this.error = json;
-      this.unheard = event !== 'error' && isFlatError(body);
-      return 'error';
-    }
-    const { type } = body;
-    if (typeof type === 'string' && !('choices' in body)) return this.#typed(type, body, json);
-    note(this.#facts, body);
-    return this.#completion(body);
-  }
-
-  /** Responses API: events are numbered, and those of a stored response can be asked for again. */
-  continuation(request: RequestHead): Continuation | undefined {
-    const path = RESPONSES_PATH.exec(request.target);
-    const id = this.#background ?? path?.[2];
-    if (!path || id === undefined || this.#lastNumber === undefined) return undefined;
-    const target = `${path[1]}/${id}?${withStart(path[3], this.#lastNumber)}`;
-    const headers = withoutHeaders(request.headers, OF_A_BODY);
-    return { request: { ...request, method: 'GET', target, headers } };
-  }
-
-  #place(
-    event: Readonly<Record<string, unknown>>,
-    response: Readonly<Record<string, unknown>> | undefined,
-  ): void {
-    if (response?.['background'] === true && typeof response['id'] === 'string')
-      this.#background = encodeURIComponent(response['id']);
-    this.#lastNumber = asNumber(event['sequence_number']) ?? this.#lastNumber;
-  }
-
-  #completion(body: Readonly<Record<string, unknown>>): StreamSignal {
-    if (this.#kind === 'unknown' && Array.isArray(body['choices'])) this.#kind = 'completion';
-    if (valuesAt(body, '/choices/*/error').some((error) => asRecord(error))) {
-      this.error = { error: valuesAt(body, '/choices/*/error')[0] };
-      return 'error';
-    }
-    return valuesAt(body, '/choices/*').some(isContent) ? 'content' : 'pass';
-  }
-
-  #typed(type: string, body: Readonly<Record<string, unknown>>, json: unknown): StreamSignal {
-    if (!type.startsWith('response.')) return this.#kind === 'unknown' ? 'content' : 'pass';
-    this.#kind = 'typed';
-    const response = asRecord(body['response']);
-    if (response) note(this.#facts, response);
-    this.#place(body, response);
-    if (type === 'response.failed') {
-      this.error = response ?? json;
-      return 'error';
-    }
-    if (type === 'response.completed' || type === 'response.incomplete') {
-      this.#facts.finishReason = type.slice('response.'.length);
-      return 'end';
-    }
-    return PREAMBLES.has(type) || EMPTY_PARTS.test(type) ? 'pass' : 'content';
-  }
-}
-
-/** The path of the Responses API, whatever stands before it, and the query behind it. */
-const RESPONSES_PATH = /^([^?]*\/responses)(?:\/([^/?]+))?(\?.*)?$/;
-
-function withStart(query: string | undefined, after: number): string {
-  const kept = (query ?? '')
-    .slice(1)
-    .split('&')
-    .filter((one) => one !== '' && !/^(stream|starting_after)=/.test(one));
-  return [...kept, 'stream=true', `starting_after=${after}`].join('&');
-}
-
-const OF_A_BODY: ReadonlySet<string> = new Set(['content-type', 'content-encoding']);
-
-/** OpenRouter puts an `error` beside `choices`; a null there is none. */
-const hasTopLevelError = (body: Readonly<Record<string, unknown>>): boolean =>
-  typeof body['type'] !== 'string' && hasError(body);
-
-/** Nothing in it but a piece of text. Errs on the side of reading. */
-const isPlainDelta = (event: string, data: string): boolean =>
-  event === '' &&
-  data.endsWith('}') &&
-  !data.includes('"error"') &&
-  !data.includes('"usage":{') &&
-  !data.includes('"finish_reason":"') &&
-  !data.includes('"usage": {') &&
-  !data.includes('"finish_reason": "');
-
-/** A token, a tool call, a refusal, reasoning, or the end of a choice; not the role that comes first. */
-function isContent(choice: unknown): boolean {
-  const one = asRecord(choice);
-  if (!one) return false;
-  if (typeof one['finish_reason'] === 'string') return true;
-  if (typeof one['text'] === 'string' && one['text'] !== '') return true;
-  const delta = asRecord(one['delta']);
-  return (
-    delta !== undefined &&
-    Object.entries(delta).some(([name, value]) => name !== 'role' && name !== 'name' && isSomething(value))
-  );
-}
-
-const isSomething = (value: unknown): boolean =>
-  value !== null && value !== undefined && value !== '' && !(Array.isArray(value) && value.length === 0);
-
-// --- what we say
 
 const TYPE_OF_STATUS: Readonly<Record<number, string>> = {
   400: 'invalid_request_error',
@@ -380,6 +108,6 @@ export const openai: Dialect = {
   readJson,
   follow: (call, facts) => new OpenAiReader(call, facts),
   renderStreamError,
-  resumes: ({ target }) => RESPONSES_PATH.test(target),
   renderAnswer,
+  resumes: ({ target }) => isResponsesPath(target),
 };

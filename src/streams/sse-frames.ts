@@ -11,6 +11,18 @@ export type OnEvent = (event: string, data: string, id: string | undefined) => v
 const KEPT_OF_LARGE = 64 * 1024;
 const MAX_FRAME = 4 * 1024 * 1024;
 
+const LF = 10;
+const SPACE = 32;
+/** `data:` */
+const DATA = [100, 97, 116, 97, 58] as const;
+
+/** A chunk that begins with data and ends with an empty line: by far the most chunks of model APIs are one such frame. */
+const isDataToItsEnd = (bytes: Buffer): boolean =>
+  bytes.length > 7 &&
+  bytes[bytes.length - 1] === LF &&
+  bytes[bytes.length - 2] === LF &&
+  DATA.every((code, at) => bytes[at] === code);
+
 const BOM = '\xef\xbb\xbf';
 
 export class SseFrames {
@@ -32,9 +44,20 @@ export class SseFrames {
   }
 
   push(chunk: Uint8Array): void {
-    const text = this.#normalised(
-      Buffer.from(chunk.buffer, chunk.byteOffset, chunk.length).toString('latin1'),
-    );
+    const bytes = Buffer.isBuffer(chunk) ? chunk : Buffer.from(chunk.buffer, chunk.byteOffset, chunk.length);
+    if (this.#started && this.#tail === '' && isDataToItsEnd(bytes)) {
+      const data = bytes.toString('latin1', bytes[5] === SPACE ? 6 : 5, bytes.length - 2);
+      if (!data.includes('\n') && !data.includes('\r')) {
+        this.#endedWithCr = false;
+        this.#onEvent('', data, undefined);
+        return;
+      }
+    }
+    this.#read(bytes.toString('latin1'));
+  }
+
+  #read(raw: string): void {
+    const text = this.#normalised(raw);
     // Where the tail ends with a line feed, the empty line may begin there.
     let searchFrom = Math.max(0, this.#tail.length - 1);
     const all = this.#tail === '' ? text : this.#tail + text;
@@ -76,7 +99,6 @@ export class SseFrames {
       this.#started = true;
       if (frame.startsWith(BOM)) frame = frame.slice(BOM.length);
     }
-    // By far the most frames of model APIs are one line.
     if (frame.startsWith('data:') && !frame.includes('\n')) {
       this.#onEvent('', frame.slice(frame[5] === ' ' ? 6 : 5), undefined);
       return;

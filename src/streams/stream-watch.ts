@@ -117,7 +117,8 @@ export class StreamWatch implements BodyWatcher {
 
   #event(event: string, data: string, id: string | undefined): void {
     const { facts, reader, clock } = this.#init;
-    const now = clock.now();
+    // What is decoded is read later than it came.
+    const now = this.#encoded ? clock.now() : this.#lastChunkAt;
     facts.events += 1;
     if (now - this.#lastEventAt > facts.longestGapMs) facts.longestGapMs = now - this.#lastEventAt;
     this.#lastEventAt = now;

@@ -3,12 +3,13 @@
  * cut, one that stalls and one that talks nonsense are three outcomes; and what is merely unknown passes untouched.
  */
 import { expect, it } from 'vitest';
+import { STREAMS, chatChunk } from '../support/openai-fixtures.ts';
 import { scriptedUpstream } from '../support/scripted-upstream.ts';
 import { respond, respondRaw } from '../support/steps/answers.ts';
 import { closeMidHead } from '../support/steps/cuts.ts';
-import { sse } from '../support/steps/event-stream.ts';
+import { eventText, sse } from '../support/steps/event-stream.ts';
 import { garbage } from '../support/steps/malformed.ts';
-import { stall } from '../support/steps/silence.ts';
+import { stall, stallAfterHead } from '../support/steps/silence.ts';
 import type { RequestStep } from '../support/upstream/step.ts';
 import { apiAt, ownSidecar } from './own-sidecar.ts';
 
@@ -89,4 +90,43 @@ it.each<[string, readonly Buffer[]]>([
   const response = await own.send({ method: 'POST', body: '{"stream":true}' });
   expect((await response.bytes()).equals(ODD_STREAM)).toBe(true);
   expect(await own.until('exchange-ended')).toMatchObject([{ result: 'ok', reason: undefined }]);
+});
+
+const EVENTS = { 'content-type': 'text/event-stream' };
+const ROLE = eventText(chatChunk({ role: 'assistant', content: '' }));
+const WORD = eventText(chatChunk({ content: 'Hi' }));
+const CHAT = { method: 'POST', path: '/api/v1/chat/completions', body: '{"stream":true}' } as const;
+const openaiSpare = (origin: string): string =>
+  spareAt(origin).replace('policies', 'dialect: openai, policies');
+
+it('where the dialect is known, a malformed line in a good stream passes with the rest, which ends well', async () => {
+  const body = `${ROLE}${WORD}data: {half a line\n\n: odd\nfoo: bar\n\n${eventText('[DONE]')}`;
+  await using upstream = await scriptedUpstream([
+    respond({ framing: 'chunked', headers: EVENTS, body: [body] }),
+  ]);
+  await using own = await ownSidecar(apiAt(upstream.origin, 'dialect: openai'));
+  expect(await (await own.send(CHAT)).text()).toBe(body);
+  expect(await own.until('exchange-ended')).toMatchObject([{ result: 'ok', reason: undefined }]);
+  expect(own.events.of('answer-read')[0]?.attempt.answer).toMatchObject({ malformed: 1 });
+});
+
+it.each<[string, RequestStep, string, number]>([
+  ['is cut', sse({ events: [chatChunk({ role: 'assistant' })], end: 'cut' }), 'response_incomplete', 0],
+  ['ends without its end mark', respond({ headers: EVENTS, body: ROLE }), 'response_incomplete', 0],
+  ['talks nonsense', respond({ headers: EVENTS, body: 'data: {half a line\n\n' }), 'malformed_answer', 0],
+  ['stalls', stallAfterHead({ headers: EVENTS }, [ROLE]), 'first_token_timeout', 30_000],
+])('before its first word, a stream that %s is followed by the fallback', async (...row) => {
+  const [, step, reason, afterMs] = row;
+  await using upstream = await scriptedUpstream([step]);
+  await using spare = await scriptedUpstream([respond({ headers: EVENTS, body: STREAMS.chat })]);
+  const settings = `dialect: openai, ${POLICIES.replace('{ ', '{ attemptTimeout: { firstToken: 30s }, ')}`;
+  await using own = await ownSidecar(apiAt(upstream.origin, settings, openaiSpare(spare.origin)));
+  const answer = own.send(CHAT);
+  await upstream.waitForRequest();
+  // The stream must have begun before time passes.
+  const reading = () => own.events.of('exchange-started')[0]?.exchange.attempts[0]?.answer;
+  await expect.poll(reading, { interval: 2 }).toBeDefined();
+  for (let ms = 0; ms < afterMs; ms += 1_000) await own.clock.advance(1_000);
+  expect(await (await answer).text()).toBe(STREAMS.chat);
+  expect(own.events.of('fallback-taken')).toMatchObject([{ trigger: reason, answered: true }]);
 });

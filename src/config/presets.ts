@@ -7,7 +7,7 @@
 const MODEL_API = `
 idempotent: compute
 policies:
-  deadline: { after: 10m }
+  deadline: { after: 9m }
   attemptTimeout: { connect: 5s, firstByte: 5m, idle: 2m }
   retry:
     maxRetries: 2

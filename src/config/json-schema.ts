@@ -25,6 +25,7 @@ export function toJsonSchema(schema: z.ZodType, meta: JsonSchemaMeta): object {
   }) as JsonObject;
   const root = widen(exported) as JsonObject;
   addDefaultsSection(root);
+  letPresetsBring(root);
   const definitions = {
     ...(root['$defs'] as JsonObject | undefined),
     [INTERPOLATED]: interpolatedDefinition(),
@@ -148,6 +149,17 @@ function addDefaultsSection(root: JsonObject): void {
     ...section,
     description: 'What every upstream starts from; its own settings win.',
   };
+}
+
+/** What an upstream must have may come with its preset. */
+function letPresetsBring(root: JsonObject): void {
+  const upstreams = isObject(root['properties']) ? root['properties'][UPSTREAMS_KEY] : undefined;
+  const upstream = isObject(upstreams) ? upstreams['additionalProperties'] : undefined;
+  if (!isObject(upstream) || !isObject(upstream['properties']) || !('preset' in upstream['properties']))
+    return;
+  const { required } = upstream;
+  delete upstream['required'];
+  if (Array.isArray(required)) upstream['anyOf'] = [{ required }, { required: ['preset'] }];
 }
 
 function withoutRequired(schema: unknown): unknown {

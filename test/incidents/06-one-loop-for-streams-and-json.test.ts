@@ -51,7 +51,7 @@ beforeAll(async () => {
   );
   spare = await scriptedUpstream(() => spareStep);
   const settings =
-    'preset: azure-openai, policies: { circuitBreaker: false, fallback: [{ upstream: spare }], retry: { maxRetries: 1, budget: false, backoff: { initial: 0s, max: 0s } } }';
+    'preset: azure-openai, policies: { circuitBreaker: false, pacing: false, fallback: [{ upstream: spare }], retry: { maxRetries: 1, budget: false, backoff: { initial: 0s, max: 0s } } }';
   const other = `spare: { route: /spare, preset: azure-openai, endpoints: [{ url: "${spare.origin}" }] }`;
   own = await startSidecar(apiAt(upstream.origin, settings, other));
 });

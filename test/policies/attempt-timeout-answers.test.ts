@@ -10,12 +10,14 @@ type Run = ReturnType<typeof start>;
 
 const timersOf = ({ events }: Run): string[] => events.of('attempt-timed-out').map(({ reason }) => reason);
 
+const streamed = (): AnswerFacts => Object.assign(new AnswerFacts(), { streamed: true });
+
 async function headAfter(run: Run, ms: number): Promise<AnswerFacts> {
   run.wire.connect();
   run.wire.sent();
   await run.clock.advance(ms);
   run.wire.head();
-  const facts = new AnswerFacts();
+  const facts = streamed();
   run.wire.reading(facts);
   await settle();
   return facts;
@@ -40,7 +42,7 @@ describe('attempt-timeout: first token', () => {
     run.wire.sent();
     await run.clock.advance(1_000);
     run.wire.head();
-    run.wire.reading(new AnswerFacts());
+    run.wire.reading(streamed());
     await run.clock.advance(18_999);
     expect(timersOf(run)).toEqual([]);
     await run.clock.advance(1);
@@ -52,7 +54,7 @@ describe('attempt-timeout: first token', () => {
     run.wire.connect();
     run.wire.sent();
     run.attempt.phase = 'receiving';
-    run.wire.reading(new AnswerFacts());
+    run.wire.reading(streamed());
     for (let n = 0; n < 9; n++) {
       await run.clock.advance(1_000);
       run.wire.progress();

@@ -316,7 +316,7 @@ function aboutExchange(exchange: Exchange, outcome: Outcome, debug: boolean): st
   const behind = attemptBehind(exchange, outcome);
   if (behind && behind.exchange.upstream !== exchange.upstream)
     about.push('x-outrigger-upstream', behind.exchange.upstream.name);
-  const model = behind?.answer?.model;
+  const model = outcome.kind === 'response' ? behind?.answer?.model : undefined;
   if (model !== undefined && PRINTABLE.test(model)) about.push('x-outrigger-model', model);
   // SDKs that know the field leave retrying to us, who have just done what can be done.
   if (isFinal(exchange, outcome)) about.push('x-should-retry', 'false');

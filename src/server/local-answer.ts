@@ -45,10 +45,16 @@ const WORTH_WAITING: Readonly<Partial<Record<Reason, number>>> = {
   connection_limit: 1_000,
 };
 
+/** An upstream that turned a call away inside its answer names no time in a header. */
+const waitOf = ({ reason, verdictClass }: LocalAnswerInput): number | undefined =>
+  reason === 'upstream_error' && (verdictClass === 'throttled' || verdictClass === 'overloaded')
+    ? 1_000
+    : undefined;
+
 export function localAnswer(input: LocalAnswerInput): LocalAnswer {
   const { title } = REASONS[input.reason];
   const status = localStatus(input.reason, input.verdictClass);
-  const wanted = input.retryAfterMs ?? WORTH_WAITING[input.reason];
+  const wanted = input.retryAfterMs ?? WORTH_WAITING[input.reason] ?? waitOf(input);
   const retryAfterMs = wanted === undefined ? undefined : Math.min(MAX_RETRY_AFTER_MS, Math.ceil(wanted));
   const rendered = input.dialect.renderError({
     status,

@@ -10,8 +10,8 @@ const PLACES = [
   '/0/error/message',
 ];
 
-/** Providers have been seen to put whole prompts there. */
-const MAX_LENGTH = 500;
+/** Providers have been seen to put whole prompts there. Who passes it on hides secrets in it first, and then shortens it. */
+const MAX_LENGTH = 16_384;
 
 export function messageIn(json: unknown): string | undefined {
   for (const place of PLACES) {

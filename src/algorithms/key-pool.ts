@@ -80,6 +80,15 @@ export class KeyPool<K extends PooledKey> {
     return chosen?.key;
   }
 
+  /** The key of that name, where it can be used now. */
+  named(name: string | undefined): K | undefined {
+    const now = this.#options.now();
+    const entry = this.#entries.find(({ key }) => key.name === name);
+    if (!entry || entry.state.waitAt(now) > 0) return undefined;
+    entry.state.use(now);
+    return entry.key;
+  }
+
   /** Whether a key could be used that is none of these. */
   hasOther(names: readonly string[]): boolean {
     const now = this.#options.now();
@@ -120,8 +129,8 @@ export class KeyPool<K extends PooledKey> {
   }
 
   /** An attempt with it ended in a way that says nothing about it. */
-  release(name: string): void {
-    this.#change(name, (state) => state.release());
+  release(name: string, startedAt: number): void {
+    this.#change(name, (state) => state.release(startedAt));
   }
 
   /** @returns false when there is no key of that name */

@@ -77,9 +77,9 @@ export class KeyState {
     if (this.#name === 'out') this.#trialUntil = now + TRIAL_MS;
   }
 
-  /** An attempt with it ended in a way that says nothing about it. */
-  release(): void {
-    this.#trialUntil = Number.NEGATIVE_INFINITY;
+  /** An attempt with it ended in a way that says nothing about it. @param startedAt when that began: only the trial ends the trial */
+  release(startedAt: number): void {
+    if (startedAt >= this.#trialUntil - TRIAL_MS) this.#trialUntil = Number.NEGATIVE_INFINITY;
   }
 
   /**

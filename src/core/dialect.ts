@@ -18,6 +18,8 @@ export interface CallFacts {
   readonly needs: readonly string[];
   /** Most tokens that the answer may have, where the call says so. */
   readonly maxTokens?: number | undefined;
+  /** False for what is answered by a status alone, such as a notification. Default: true. */
+  readonly expectsAnswer?: boolean;
   /** Identifier of a JSON-RPC request; its answer must carry the same. Undefined: none, or a notification. */
   readonly id: string | number | undefined;
   /**

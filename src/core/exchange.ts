@@ -52,8 +52,6 @@ export interface UpstreamIdentity {
    * knows the call to be a mere computation (`compute`).
    */
   readonly idempotent: boolean | 'compute';
-  /** Retries are this sidecar's business: clients are told not to make any of their own. */
-  readonly ownsRetries: boolean;
   /** Lower-case names of the fields in which clients send credentials meant for this upstream. */
   readonly credentialHeaders: ReadonlySet<string>;
   /** What the operator says of its models; without, all are `other` and have no price. */
@@ -86,6 +84,8 @@ export interface ExchangeInit {
   readonly onInformational: ((status: number, headers: HeaderList) => void) | undefined;
 }
 
+const NONE: ReadonlySet<string> = new Set();
+
 const FIRST_ATTEMPT = { backoffMs: 0, freshConnection: false } as const;
 
 export class Exchange {
@@ -114,6 +114,10 @@ export class Exchange {
   deadlineAt = Number.POSITIVE_INFINITY;
   /** Bounds what further tries may cost, over a whole ladder; undefined when nothing does. */
   spend: SpendGuard | undefined;
+  /** Retries are this sidecar's business: the client is told not to make any of its own. Set by the policy. */
+  ownsRetries = false;
+  /** Lower-case names of fields that a ladder has set, secrets perhaps: they are for one upstream alone. */
+  borrowedHeaders: ReadonlySet<string> = NONE;
   #call: CallFacts | undefined;
 
   constructor(init: ExchangeInit, parent?: Exchange) {
@@ -233,6 +237,8 @@ export class Attempt {
 
   /** Name of the upstream's credential that it carries; undefined when it carries the client's, or none. */
   credential: string | undefined;
+  /** Name of the credential that it must carry while that can be used: the rest of a stream belongs to who began it. */
+  boundCredential: string | undefined;
   /** Set where the attempt is made. */
   classify: Classify = asItSays;
 

@@ -3,6 +3,7 @@ import { UNKNOWN_CALL } from '../core/dialect.ts';
 import type { CallFacts } from '../core/dialect.ts';
 import type { RequestHead } from '../core/exchange.ts';
 import { textAt } from '../algorithms/json-pointer.ts';
+import { withoutEndSlashes } from './json-shapes.ts';
 import { methodOf, RpcCall, summariseRpc } from './json-rpc.ts';
 
 /** The names of 0.3 as 1.0 has them, so that both are one to rules and metrics. */
@@ -83,7 +84,7 @@ export function readA2aCall(
   json: () => unknown,
   idempotentMessages: boolean,
 ): CallFacts {
-  const path = request.target.replace(/\?.*$/, '').replace(/\/+$/, '');
+  const path = withoutEndSlashes(request.target.split('?', 1)[0] ?? '');
   const found = PATHS.find(([method, pattern]) => method.test(request.method) && pattern.test(path));
   const repeatOf = (operation: string | undefined, message: unknown): CallFacts['repeat'] => {
     if (operation === undefined) return 'unsafe';

@@ -40,6 +40,10 @@ export class RpcCall implements CallFacts {
     return this.#read().operation;
   }
 
+  get expectsAnswer(): boolean {
+    return this.#read().ids.length > 0;
+  }
+
   get tool(): string | undefined {
     return this.#read().tool;
   }

@@ -8,8 +8,11 @@ export function asRecord(value: unknown): Readonly<Record<string, unknown>> | un
     : undefined;
 }
 
+/** More than anybody counts: it is a mistake, and sums of it would be none. */
+const MAX_NUMBER = 1e12;
+
 export const asNumber = (value: unknown): number | undefined =>
-  typeof value === 'number' && Number.isFinite(value) && value >= 0 ? value : undefined;
+  typeof value === 'number' && value >= 0 && value <= MAX_NUMBER ? value : undefined;
 
 /** The status that an error names for itself, in the places where providers put numbers. */
 export function bodyStatus(json: unknown): number | undefined {
@@ -22,11 +25,18 @@ export function bodyStatus(json: unknown): number | undefined {
   return undefined;
 }
 
+/** By hand: the pattern for it takes quadratic time where there are many. */
+export function withoutEndSlashes(path: string): string {
+  let end = path.length;
+  while (end > 0 && path[end - 1] === '/') end -= 1;
+  return path.slice(0, end);
+}
+
 /** The last segments of a target's path, without its query. */
 export function lastPathOf(target: string, segments: number): string {
   const query = target.indexOf('?');
   const path = query < 0 ? target : target.slice(0, query);
-  return path.replace(/\/+$/, '').split('/').slice(-segments).join('/');
+  return withoutEndSlashes(path).split('/').slice(-segments).join('/');
 }
 
 /** What a protocol finds in a body that was parsed; undefined where it is not here or no JSON. */

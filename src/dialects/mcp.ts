@@ -67,7 +67,12 @@ const SAFE: ReadonlySet<string> = new Set([
 const CALL_TOOL = 'tools/call';
 
 /** The stream of whatever the server has to say, at GET. */
-const LISTENING: CallFacts = { ...UNKNOWN_CALL, operation: 'listen', stream: true, repeat: 'safe' };
+/** A stream that is asked for from a certain event on. */
+interface ListeningCall extends CallFacts {
+  readonly lastEventId?: string;
+}
+
+const LISTENING: ListeningCall = { ...UNKNOWN_CALL, operation: 'listen', stream: true, repeat: 'safe' };
 
 const METADATA: CallFacts = { ...UNKNOWN_CALL, operation: RESOURCE_METADATA, repeat: 'safe' };
 
@@ -123,7 +128,10 @@ function readCall(request: RequestHead, json: () => unknown, repeatOf: RepeatOf)
   if (request.method === 'GET') {
     if (isResourceMetadata(request.target)) return METADATA;
     const wanted = headerValue(request.headers, 'accept') ?? '';
-    return /\btext\/event-stream\b/i.test(wanted) ? LISTENING : UNKNOWN_CALL;
+    if (!/\btext\/event-stream\b/i.test(wanted)) return UNKNOWN_CALL;
+    const lastEventId = headerValue(request.headers, 'last-event-id');
+    const call: ListeningCall = lastEventId === undefined ? LISTENING : { ...LISTENING, lastEventId };
+    return call;
   }
   if (request.method !== 'POST') return UNKNOWN_CALL;
   const path = request.target.replace(/\?.*$/, '');
@@ -214,6 +222,7 @@ class McpReader implements StreamReader {
   constructor(reading: Reading) {
     this.#reading = reading;
     this.#awaited = new Set(idsOf(reading.call));
+    this.#lastId = (reading.call as ListeningCall).lastEventId;
     this.immediate = this.#awaited.size === 0;
   }
 
@@ -237,7 +246,8 @@ class McpReader implements StreamReader {
   }
 
   read(event: string, data: string, id?: string): StreamSignal {
-    if (id !== undefined && id !== '') this.#lastId = id;
+    // One with a NUL is none (HTML standard).
+    if (id !== undefined && id !== '' && !id.includes('\0')) this.#lastId = id;
     // An event with nothing in it brings an identifier, from which a client can go on.
     if (data === '') return this.resumable ? 'content' : 'pass';
     if (event !== '' && event !== 'message') return 'pass';

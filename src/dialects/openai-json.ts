@@ -38,8 +38,9 @@ export const hasError = (json: Readonly<Record<string, unknown>>): boolean => {
 /** Where the answer proper must be, by operation. */
 const CONTENTS: Readonly<Record<string, readonly string[]>> = {
   chat: ['/choices/*'],
-  completion: ['/choices/*'],
-  embeddings: ['/data/*', '/embeddings/*'],
+  // As llama.cpp and Ollama answer on paths that end like OpenAI's.
+  completion: ['/choices/*', '/content', '/response'],
+  embeddings: ['/data/*', '/embeddings/*', '/embedding/*'],
   moderation: ['/results/*'],
   image: ['/data/*'],
 };

@@ -28,7 +28,7 @@ const OPERATIONS: ReadonlyMap<string, string> = new Map([
 ]);
 
 function readCall(request: RequestHead, json: () => unknown): CallFacts {
-  const operation = request.method === 'POST' ? operationOf(request.target) : undefined;
+  const operation = request.method === 'POST' ? operationOf(request.target) : streamOf(request);
   return new LazyCall(operation, json, {
     repeat: (body) => (leavesTraces(operation, body) ? 'unsafe' : 'compute'),
     needs: (body) => needsIn(body, NEEDS),
@@ -43,6 +43,12 @@ const NEEDS: Needs = {
   files: ['/messages/*/content/*/file', '/input/*/content/*/file_id'],
   json_schema: ['/response_format/json_schema', '/text/format/schema'],
 };
+
+/** A response that is stored can be read as the stream that it was. */
+const streamOf = ({ method, target }: RequestHead): string | undefined =>
+  method === 'GET' && isResponsesPath(target) && /[?&]stream=true(&|$)/.test(target)
+    ? 'responses'
+    : undefined;
 
 function operationOf(target: string): string | undefined {
   return OPERATIONS.get(lastPathOf(target, 2)) ?? OPERATIONS.get(lastPathOf(target, 1));

@@ -53,10 +53,10 @@ export function selectEndpoint(
   };
 }
 
-/** What was turned away for rate or load has not been begun. */
+/** What was turned away for rate or load has not been begun; inside an answer it may have been. */
 function sentOf(outcome: ResponseOutcome | FailureOutcome, verdict: Verdict): 'no' | 'maybe' {
-  if (verdict.class === 'throttled' || verdict.class === 'overloaded') return 'no';
-  return outcome.kind === 'failure' ? outcome.requestSent : 'maybe';
+  if (outcome.kind === 'failure') return outcome.requestSent;
+  return verdict.class === 'throttled' || verdict.class === 'overloaded' ? 'no' : 'maybe';
 }
 
 /** Nothing was sent, so it was no attempt. */

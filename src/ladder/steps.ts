@@ -109,6 +109,7 @@ export class UpstreamStep implements Step {
   readonly #capabilities: ReadonlySet<string> | undefined;
   readonly #rewrite: RequestRewrite;
   readonly #forwardCredentials: boolean;
+  readonly #borrowed: ReadonlySet<string>;
   readonly #sendTo: PolicyDeps['sendTo'];
 
   constructor(step: z.output<typeof upstreamStep>, deps: PolicyDeps) {
@@ -123,6 +124,7 @@ export class UpstreamStep implements Step {
       removeHeaders: new Set(removeHeaders.map((name) => name.toLowerCase())),
     };
     this.#forwardCredentials = step.forwardCredentials;
+    this.#borrowed = new Set(Object.keys(setHeaders).map((name) => name.toLowerCase()));
     this.#sendTo = deps.sendTo;
   }
 
@@ -136,11 +138,12 @@ export class UpstreamStep implements Step {
     const body = await rewriteBody(exchange.body, this.#rewrite.body);
     if (!body?.replayable) return undefined;
     const clean = this.#forwardCredentials ? exchange.request : withoutCredentials(exchange);
-    return (cancellation) =>
-      target.send(
-        exchange.redirectedTo(target.identity, rewriteRequest(clean, this.#rewrite), body),
-        cancellation,
-      );
+    return (cancellation) => {
+      const request = rewriteRequest(clean, this.#rewrite);
+      const redirected = exchange.redirectedTo(target.identity, request, body);
+      redirected.borrowedHeaders = this.#borrowed;
+      return target.send(redirected, cancellation);
+    };
   }
 
   #tryAt(upstream: UpstreamIdentity): NextTry {
@@ -150,11 +153,12 @@ export class UpstreamStep implements Step {
 }
 
 /** One upstream must never see another's secret. */
-function withoutCredentials({ request, upstream }: Exchange): Exchange['request'] {
+function withoutCredentials({ request, upstream, borrowedHeaders }: Exchange): Exchange['request'] {
+  const clean = withoutHeaders(request.headers, upstream.credentialHeaders);
   return {
     ...request,
     target: withoutCredentialParameters(request.target),
-    headers: withoutHeaders(request.headers, upstream.credentialHeaders),
+    headers: withoutHeaders(clean, borrowedHeaders),
   };
 }
 

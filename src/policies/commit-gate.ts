@@ -7,7 +7,7 @@ import { z } from 'zod';
 import { messageIn } from '../algorithms/error-message.ts';
 import type { Cancellation } from '../core/cancellation.ts';
 import { AnswerFacts } from '../core/dialect.ts';
-import type { CallFacts, Dialect } from '../core/dialect.ts';
+import type { CallFacts, Continuation, Dialect, StreamReader } from '../core/dialect.ts';
 import type { Attempt } from '../core/exchange.ts';
 import { headerValue, hasHeader, withHeader } from '../core/header-list.ts';
 import type { Completion, FailureOutcome, Outcome, ResponseOutcome } from '../core/outcome.ts';
@@ -96,8 +96,7 @@ class CommitGate implements Policy<Attempt> {
     const type = headerValue(head.headers, 'content-type') ?? '';
     if (request.method === 'HEAD' || head.status === 204 || head.status === 304) return undefined;
     if (head.status < 300 && EVENT_STREAM.test(type)) return this.#streamWatch(attempt, head, call);
-    if (head.status < 400 && (head.status >= 300 || call.operation === undefined)) return undefined;
-    if (head.status < 400 && attempt.exchange.upstream.dialect.isStream(head, call)) return undefined;
+    if (head.status < 400 && !isAnswerDue(attempt, head)) return undefined;
     if (JSON_TYPE.test(type)) return this.#jsonWatch(attempt, head, this.#options.holdJson);
     // Sound, text, whatever a computation makes: one byte shows that it is not nothing.
     return head.status === 200 && call.repeat === 'compute' ? this.#jsonWatch(attempt, head, 0) : undefined;
@@ -112,7 +111,8 @@ class CommitGate implements Policy<Attempt> {
     const facts = new AnswerFacts();
     const reader = dialect.follow?.(call, facts);
     if (!reader) return undefined;
-    facts.streamed = true;
+    // Who may be silent from the start is not waited for.
+    facts.streamed = reader.immediate !== true;
     attempt.answer = facts;
     const { keepAlive, holdStream } = this.#options;
     return (decide) =>
@@ -125,10 +125,11 @@ class CommitGate implements Policy<Attempt> {
         keepAliveMs: keepAlive === false || hasHeader(head.headers, 'content-length') ? undefined : keepAlive,
         decide,
         goesOn: () => {
-          attempt.continuation = reader.continuation?.(attempt.exchange.request);
+          attempt.continuation = continuationOf(reader, attempt);
           attempt.clientResumes = reader.resumable === true;
           return attempt.continuation !== undefined;
         },
+        framed: hasHeader(head.headers, 'content-length'),
         frameEnd: dialect.frameEnd ?? '\n\n',
         farewell: (reason) => farewellOf(attempt, head, reason),
         judge: (json) => dialect.classify(head, () => this.#deps.clock.wallTime(), json),
@@ -192,6 +193,18 @@ class CommitGate implements Policy<Attempt> {
   }
 }
 
+/** Statuses that say all there is to say: accepted, and nothing to show. */
+const BODILESS: ReadonlySet<number> = new Set([202, 205]);
+
+/** Whether a whole answer must have something in it. */
+function isAnswerDue({ exchange }: Attempt, head: ResponseOutcome['head']): boolean {
+  const { call, request, upstream } = exchange;
+  if (head.status >= 300 || BODILESS.has(head.status) || request.method === 'DELETE') return false;
+  return (
+    call.operation !== undefined && call.expectsAnswer !== false && !upstream.dialect.isStream(head, call)
+  );
+}
+
 /** One read of a socket may go beyond what is held. */
 const MARGIN_BYTES = 128 * 1024;
 
@@ -212,6 +225,15 @@ const WASTE_OF_END: Readonly<Record<Completion['end'], Waste | undefined>> = {
 function wasteOfFailure(reason: Reason): Waste {
   if (reason === 'client_aborted') return 'client-gone';
   return reason === 'superseded' || reason === 'shutting_down' ? 'discarded' : 'failed';
+}
+
+/** A reader works on what an upstream wrote: whatever it stumbles over there must not leave a client waiting. */
+function continuationOf(reader: StreamReader, attempt: Attempt): Continuation | undefined {
+  try {
+    return reader.continuation?.(attempt.exchange.request);
+  } catch {
+    return undefined;
+  }
 }
 
 const giveUp = (attempt: Attempt): void => attempt.cancellation.cancel('superseded');

@@ -81,7 +81,9 @@ export class Credentials implements Policy<Attempt> {
 
   async run(attempt: Attempt, next: Next<Attempt>, cancellation: Cancellation): Promise<Outcome> {
     const { exchange } = attempt;
-    const key = this.#pool.pick(earlierOf(attempt).map(({ credential = '' }) => credential));
+    const key =
+      this.#pool.named(attempt.boundCredential) ??
+      this.#pool.pick(earlierOf(attempt).map(({ credential = '' }) => credential));
     if (!key) return this.#refuse(exchange);
     attempt.credential = key.name;
     const headers = withoutHeaders(attempt.headers, this.#removed);
@@ -91,7 +93,7 @@ export class Credentials implements Policy<Attempt> {
     attempt.replaceTarget(withoutCredentialParameters(attempt.target, known ? 'all' : 'sure'));
     const outcome = await next(attempt, cancellation);
     if (outcome.kind !== 'rejection') return this.#learn(attempt, key.name, withoutSecret(outcome, key));
-    this.#pool.release(key.name);
+    this.#pool.release(key.name, attempt.startedAt);
     return outcome;
   }
 
@@ -150,7 +152,7 @@ export class Credentials implements Policy<Attempt> {
         this.#pool.takeOut(key, verdict.class, { startedAt, ...(askedMs !== undefined && { askedMs }) });
         break;
       default:
-        this.#pool.release(key);
+        this.#pool.release(key, attempt.startedAt);
     }
   }
 

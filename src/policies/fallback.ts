@@ -137,7 +137,8 @@ class Fallback implements Policy<Exchange> {
 
   /** Nobody gives up an answer that may come for a ladder without a step. */
   async #canServe(exchange: Exchange): Promise<boolean> {
-    for (const step of this.#steps) if (await step.prepare(exchange)) return true;
+    for (const step of this.#steps)
+      if (this.#isFor(step, undefined) && (await step.prepare(exchange))) return true;
     return false;
   }
 

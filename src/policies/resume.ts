@@ -11,10 +11,10 @@ import { Cancellation } from '../core/cancellation.ts';
 import { sleep } from '../core/clock.ts';
 import type { Continuation } from '../core/dialect.ts';
 import { Attempt } from '../core/exchange.ts';
-import { headerValue } from '../core/header-list.ts';
+import { hasHeader, headerValue } from '../core/header-list.ts';
 import { bodyOfBytes, NO_BODY } from '../core/request-bodies.ts';
 import { discard, whenOver } from '../core/outcome.ts';
-import type { Completion, Outcome, ResponseBody, ResponseOutcome } from '../core/outcome.ts';
+import type { Completion, Outcome, ResponseBody, ResponseHead, ResponseOutcome } from '../core/outcome.ts';
 import type { Next, Policy, PolicyDeps, PolicyModule, Snapshot } from '../core/policy.ts';
 import { REASONS } from '../core/reasons.ts';
 import { duration, positiveCount } from '../schema/scalars.ts';
@@ -65,7 +65,12 @@ class Resume implements Policy<Attempt> {
     const { upstream, request } = attempt.exchange;
     const stream = upstream.dialect.resumes?.(request) ? eventStreamIn(outcome) : undefined;
     if (!stream) return outcome;
-    const series = new Continuations(attempt, next, { ...this.#deps, options: this.#options });
+    // What its head promised, no second part can keep.
+    if (hasHeader(stream.head.headers, 'content-length')) return outcome;
+    const series = new Continuations({ attempt, head: stream.head }, next, {
+      ...this.#deps,
+      options: this.#options,
+    });
     return { ...stream, body: new ResumingBody(stream.body, (broken) => series.after(broken)) };
   }
 
@@ -79,11 +84,20 @@ class Resume implements Policy<Attempt> {
   }
 }
 
+const isSame = (a: Continuation, b: Continuation | undefined): boolean =>
+  b !== undefined && a.repeats === undefined && a.request.target === b.request.target && sameHeaders(a, b);
+
+const sameHeaders = (a: Continuation, b: Continuation): boolean =>
+  headerValue(a.request.headers, 'last-event-id') === headerValue(b.request.headers, 'last-event-id');
+
 function eventStreamIn(outcome: Outcome): ResponseOutcome | undefined {
   if (outcome.kind !== 'response' || outcome.tunnel || outcome.head.status !== 200) return undefined;
   const type = headerValue(outcome.head.headers, 'content-type') ?? '';
   return /^text\/event-stream\b/i.test(type) ? outcome : undefined;
 }
+
+/** Nobody sits before a stream that stands still for longer. */
+const MAX_WAIT_MS = 60_000;
 
 /** The parts of one stream after its first. */
 class Continuations {
@@ -92,14 +106,24 @@ class Continuations {
   /** The part that flows, or broke off. */
   #attempt: Attempt;
   readonly #first: Attempt;
+  /** What the client was told; every part must be the same. */
+  readonly #coding: string | undefined;
+  #from: Continuation | undefined;
   #tries = 0;
   /** Events at the beginning of the current part that were no progress. */
   #repeats = 0;
   #delays: Delays | undefined;
+  /** How long the upstream asked to wait, the last time it did. */
+  #askedMs = 0;
 
-  constructor(attempt: Attempt, next: Next<Attempt>, deps: PolicyDeps & { readonly options: ResumeOptions }) {
+  constructor(
+    { attempt, head }: { readonly attempt: Attempt; readonly head: ResponseHead },
+    next: Next<Attempt>,
+    deps: PolicyDeps & { readonly options: ResumeOptions },
+  ) {
     this.#attempt = attempt;
     this.#first = attempt;
+    this.#coding = headerValue(head.headers, 'content-encoding');
     this.#next = next;
     this.#deps = deps;
   }
@@ -109,7 +133,11 @@ class Continuations {
     if (broken.end !== 'upstream-aborted' && broken.end !== 'timed-out') return undefined;
     const from = this.#attempt.continuation;
     if (!from) return undefined;
-    if ((this.#attempt.answer?.events ?? 0) > this.#repeats) this.#startOver();
+    // Asking for the same again would bring the same again: this upstream does not count as we do.
+    if (isSame(from, this.#from) && (this.#attempt.answer?.events ?? 0) > this.#repeats)
+      return this.#farewell(broken);
+    this.#from = from;
+    if (this.#hasLived()) this.#startOver();
     this.#repeats = from.repeats ?? 0;
     const part = await this.#fetch(from);
     const { emit, upstream } = this.#deps;
@@ -134,6 +162,13 @@ class Continuations {
     return text === undefined ? undefined : Buffer.from(text, 'utf8');
   }
 
+  /** It brought something new, for longer than the longest wait: a break now is a new one. */
+  #hasLived(): boolean {
+    const { answer, startedAt } = this.#attempt;
+    const isNew = (answer?.events ?? 0) > this.#repeats;
+    return isNew && this.#deps.clock.now() - startedAt >= this.#deps.options.max;
+  }
+
   #startOver(): void {
     this.#tries = 0;
     this.#delays = undefined;
@@ -147,12 +182,9 @@ class Continuations {
       this.#tries += 1;
       const attempt = this.#begin(from);
       const outcome = await this.#next(attempt, attempt.cancellation);
-      attempt.durationMs = this.#deps.clock.now() - attempt.startedAt;
-      whenOver(outcome, () => attempt.cancellation.detach());
-      if (outcome.kind === 'response') attempt.status = outcome.head.status;
-      else attempt.reason = outcome.reason;
+      this.#ended(attempt, outcome);
       const stream = eventStreamIn(outcome);
-      if (stream) {
+      if (stream && headerValue(stream.head.headers, 'content-encoding') === this.#coding) {
         this.#attempt = attempt;
         return stream.body;
       }
@@ -160,14 +192,36 @@ class Continuations {
       // It is gone for good: a session that ended, an event that nobody remembers.
       if (outcome.kind === 'response' && outcome.head.status < 500 && outcome.head.status !== 429)
         return undefined;
+      this.#askedMs = outcome.verdict.retryAfterMs ?? attempt.verdict?.retryAfterMs ?? 0;
+      if (this.#askedMs > MAX_WAIT_MS) return undefined;
     }
     return undefined;
+  }
+
+  /** The parts are attempts like others: judged, told of, and none at all where nothing was sent. */
+  #ended(attempt: Attempt, outcome: Outcome): void {
+    const { clock, emit, upstream } = this.#deps;
+    attempt.durationMs = clock.now() - attempt.startedAt;
+    whenOver(outcome, () => attempt.cancellation.detach());
+    if (outcome.kind === 'rejection') {
+      const { attempts } = attempt.exchange;
+      if (attempts.at(-1) === attempt) attempts.pop();
+      return;
+    }
+    attempt.judge(outcome);
+    if (outcome.kind === 'response') attempt.status = outcome.head.status;
+    else attempt.reason = outcome.reason;
+    emit('attempt-ended', { attempt, upstream });
   }
 
   #begin({ request, body }: Continuation): Attempt {
     const { exchange, endpoint } = this.#attempt;
     const rest = exchange.redirectedTo(exchange.upstream, request, body ? bodyOfBytes(body) : NO_BODY);
-    return new Attempt(rest, endpoint, new Cancellation(exchange.cancellation), this.#deps.clock.now());
+    const now = this.#deps.clock.now();
+    const attempt = new Attempt(rest, endpoint, new Cancellation(exchange.cancellation), now);
+    attempt.classify = this.#first.classify;
+    attempt.boundCredential = this.#first.credential;
+    return attempt;
   }
 
   async #wait(): Promise<boolean> {
@@ -183,7 +237,8 @@ class Continuations {
       },
       random,
     );
-    return (await sleep(clock, this.#delays(), this.#attempt.exchange.cancellation)) === 'elapsed';
+    const waitMs = Math.max(this.#delays(), this.#askedMs);
+    return (await sleep(clock, waitMs, this.#attempt.exchange.cancellation)) === 'elapsed';
   }
 }
 

@@ -128,6 +128,7 @@ export class Retry implements Policy<Exchange> {
 
   async run(exchange: Exchange, next: Next<Exchange>, cancellation: Cancellation): Promise<Outcome> {
     const series = new Series(this.#deps.clock.now());
+    if (this.#options.maxRetries > 0) exchange.ownsRetries = true;
     // A client's own retry is a retry like ours, whoever makes it: it earns nothing and takes its share.
     if (exchange.clientRetries > 0) this.#budget?.spend(series.startedAt);
     else this.#budget?.deposit(series.startedAt);
@@ -171,7 +172,8 @@ export class Retry implements Policy<Exchange> {
 
   /** What to do next, or why to do nothing. Takes from the budget only when everything else allows the retry. */
   #plan(exchange: Exchange, outcome: Outcome, series: Series): Plan | RetryRefusal {
-    if (upstreamsWish(outcome) === 'false') return 'declined';
+    // What it says of this credential says nothing of another.
+    if (!goesElsewhere(outcome) && upstreamsWish(outcome) === 'false') return 'declined';
     if (!exchange.body.replayable) return 'not-replayable';
     if (!isReplaySafe(exchange, outcome)) return 'unsafe';
     const exhausted = series.retries >= this.#options.maxRetries;
@@ -195,7 +197,10 @@ export class Retry implements Policy<Exchange> {
     if (askedMs > maxRetryAfter) return 'retry-after';
     const delayMs = elsewhere ? 0 : Math.max(series.nextDelay(this.#backoff, this.#deps.random), askedMs);
     if (now + delayMs >= exchange.deadlineAt) return 'deadline';
-    if (maxElapsed !== false && now + delayMs - series.startedAt > maxElapsed) return 'max-elapsed';
+    // From the first attempt on: what came before it was a wait for room.
+    const first = exchange.attempts.find(({ startedAt }) => startedAt >= series.startedAt);
+    const elapsed = now + delayMs - (first ?? series).startedAt;
+    if (maxElapsed !== false && elapsed > maxElapsed) return 'max-elapsed';
     if (exchange.spend?.allows(exchange, { by: 'retry', upstream: exchange.upstream }) === false)
       return 'spend';
     if (this.#budget && !this.#budget.withdraw(now)) return 'budget';
@@ -251,10 +256,10 @@ function isReplaySafe(exchange: Exchange, outcome: Outcome): boolean {
   if (headerValue(request.headers, 'idempotency-key')?.trim()) return true;
   if (outcome.kind === 'rejection') return true;
   if (outcome.kind === 'failure' && outcome.requestSent === 'no') return true;
-  if (goesElsewhere(outcome)) return true;
-  // Turned away at the door: refused for rate or load before any work began. Inside an answer it may have begun.
+  // Turned away at the door, for rate, load or credential, before any work began. Inside an answer it may have begun.
   const { class: what } = outcome.verdict;
-  if (outcome.kind === 'response' && (what === 'throttled' || what === 'overloaded')) return true;
+  const turnedAway = goesElsewhere(outcome) || what === 'throttled' || what === 'overloaded';
+  if (outcome.kind === 'response' && turnedAway) return true;
   const { repeat } = exchange.call;
   return repeat === 'safe' || (repeat === 'compute' && upstream.idempotent === 'compute');
 }

@@ -103,7 +103,6 @@ class UpstreamCompiler {
         name: this.#name,
         dialect: this.#dialect,
         idempotent: config.idempotent,
-        ownsRetries: this.#ownsRetries,
         credentialHeaders: credentialHeadersOf(config),
         models: new ModelCatalog({ models: config.models, prices: config.prices, currency }),
       },
@@ -205,11 +204,6 @@ class UpstreamCompiler {
   get #keyNames(): readonly string[] {
     const { credentials } = this.#config;
     return credentials ? keysOf(credentials).map(({ name }) => name) : [];
-  }
-
-  get #ownsRetries(): boolean {
-    const retry = this.#optionsOf('retry') as false | undefined | { readonly maxRetries: number };
-    return retry !== undefined && retry !== false && retry.maxRetries > 0;
   }
 
   #optionsOf(key: string): unknown {

@@ -294,8 +294,8 @@ function attemptBehind({ attempts, upstream }: Exchange, outcome: Outcome): Atte
 }
 
 /** An error to an SDK: with our retries behind it, its own would only multiply them. */
-const isFinal = ({ upstream }: Exchange, outcome: Outcome): boolean =>
-  upstream.ownsRetries &&
+const isFinal = ({ upstream, ownsRetries }: Exchange, outcome: Outcome): boolean =>
+  ownsRetries &&
   upstream.dialect.name !== 'generic' &&
   (outcome.kind !== 'response' || outcome.head.status >= 400);
 

@@ -34,6 +34,9 @@ export interface LocalAnswerInput {
   readonly said?: unknown;
 }
 
+/** Characters of what an upstream said; secrets in it are hidden by now. */
+const MAX_DETAIL = 500;
+
 /** Reasons for which a later try can help although nobody named a time. */
 const WORTH_WAITING: Readonly<Partial<Record<Reason, number>>> = {
   circuit_open: 1_000,
@@ -60,7 +63,7 @@ export function localAnswer(input: LocalAnswerInput): LocalAnswer {
     status,
     title,
     reason: input.reason,
-    detail: input.detail,
+    detail: input.detail?.slice(0, MAX_DETAIL),
     requestId: input.requestId,
     retryAfterMs,
     call: input.call ?? UNKNOWN_CALL,
@@ -112,6 +115,6 @@ function accountOf(input: LocalAnswerInput): string {
     reason: input.reason,
     nextHop: lastAttempt?.endpoint.name,
     receivedStatus: lastAttempt?.status,
-    details: input.detail,
+    details: input.detail?.slice(0, MAX_DETAIL),
   });
 }

@@ -27,9 +27,12 @@ const BOM = '\xef\xbb\xbf';
 
 export class SseFrames {
   readonly #onEvent: OnEvent;
-  /** What came of the frame that is not finished. */
-  #tail = '';
-  /** The frame is too large: its middle is let go. */
+  /** What came of the frame that is not finished, piece by piece: to join them with every piece would take quadratic time. */
+  #parts: string[] = [];
+  #size = 0;
+  /** The last piece ends with a line feed: the empty line may begin there. */
+  #endsWithLf = false;
+  /** The frame is too large: what follows its beginning is let go. */
   #truncated = false;
   #endedWithCr = false;
   #started = false;
@@ -40,12 +43,12 @@ export class SseFrames {
 
   /** Something of an unfinished frame has passed: what is written now would become a part of it. */
   get midFrame(): boolean {
-    return this.#tail !== '';
+    return this.#parts.length > 0;
   }
 
   push(chunk: Uint8Array): void {
     const bytes = Buffer.isBuffer(chunk) ? chunk : Buffer.from(chunk.buffer, chunk.byteOffset, chunk.length);
-    if (this.#started && this.#tail === '' && isDataToItsEnd(bytes)) {
+    if (this.#started && this.#parts.length === 0 && isDataToItsEnd(bytes)) {
       const data = bytes.toString('latin1', bytes[5] === SPACE ? 6 : 5, bytes.length - 2);
       if (!data.includes('\n') && !data.includes('\r')) {
         this.#endedWithCr = false;
@@ -58,18 +61,41 @@ export class SseFrames {
 
   #read(raw: string): void {
     const text = this.#normalised(raw);
-    // Where the tail ends with a line feed, the empty line may begin there.
-    let searchFrom = Math.max(0, this.#tail.length - 1);
-    const all = this.#tail === '' ? text : this.#tail + text;
-    let start = 0;
-    for (;;) {
-      const end = all.indexOf('\n\n', searchFrom);
-      if (end < 0) break;
-      if (end > start) this.#frame(all.slice(start, end));
-      start = end + 2;
-      searchFrom = start;
+    if (text === '') return;
+    if (this.#parts.length === 0) this.#readFrom(text, 0);
+    else if (this.#endsWithLf && text.startsWith('\n')) {
+      this.#finish('', this.#truncated ? 0 : 1);
+      this.#readFrom(text, 1);
+    } else {
+      const end = text.indexOf('\n\n');
+      if (end < 0) this.#keep(text);
+      else {
+        this.#finish(text.slice(0, end), 0);
+        this.#readFrom(text, end + 2);
+      }
     }
-    this.#keep(start === 0 ? all : all.slice(start));
+  }
+
+  /** Reads what begins between two frames. */
+  #readFrom(text: string, from: number): void {
+    let start = from;
+    for (;;) {
+      const end = text.indexOf('\n\n', start);
+      if (end < 0) break;
+      if (end > start) this.#frame(text.slice(start, end));
+      start = end + 2;
+    }
+    // Further empty lines between frames belong to none.
+    while (text[start] === '\n') start += 1;
+    if (start < text.length) this.#keep(start === 0 ? text : text.slice(start));
+  }
+
+  /** @param cut characters at the end of what is kept that belong to the empty line */
+  #finish(rest: string, cut: number): void {
+    const all = this.#parts.join('') + rest;
+    this.#parts = [];
+    this.#size = 0;
+    this.#frame(cut === 0 ? all : all.slice(0, -cut));
   }
 
   /** All three line ends as line feeds. A carriage return at the end counts at once; a line feed after it is dropped. */
@@ -80,16 +106,14 @@ export class SseFrames {
     return text.includes('\r') ? text.replace(/\r\n?/g, '\n') : text;
   }
 
-  #keep(tail: string): void {
-    // Further empty lines between frames belong to none.
-    let from = 0;
-    if (!this.#truncated) while (tail[from] === '\n') from += 1;
-    const rest = from === 0 ? tail : tail.slice(from);
-    if (rest.length <= MAX_FRAME) this.#tail = rest;
-    else {
-      this.#truncated = true;
-      this.#tail = rest.slice(0, KEPT_OF_LARGE) + rest.slice(-1);
-    }
+  #keep(text: string): void {
+    this.#endsWithLf = text.endsWith('\n');
+    if (this.#truncated) return;
+    this.#parts.push(text);
+    this.#size += text.length;
+    if (this.#size <= MAX_FRAME) return;
+    this.#truncated = true;
+    this.#parts = [this.#parts.join('').slice(0, KEPT_OF_LARGE)];
   }
 
   #frame(text: string): void {

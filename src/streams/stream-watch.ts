@@ -1,7 +1,7 @@
 /** Watches an event stream pass: when its answer begins, whether it ended as its protocol ends, and what broke it off. */
 import { Buffer } from 'node:buffer';
 import type { Clock, TimerHandle } from '../core/clock.ts';
-import type { AnswerFacts, StreamReader } from '../core/dialect.ts';
+import type { AnswerFacts, StreamReader, StreamSignal } from '../core/dialect.ts';
 import type { HeaderList } from '../core/header-list.ts';
 import type { Completion } from '../core/outcome.ts';
 import type { Reason } from '../core/reasons.ts';
@@ -28,6 +28,8 @@ export interface StreamWatchInit {
   readonly decide: (decision: Decision) => void;
   /** It broke off between two frames. True: those above know how to go on, and the client is told nothing. */
   readonly goesOn: () => boolean;
+  /** Its head says how long it is: what is missing cannot be made up for by a clean end. */
+  readonly framed: boolean;
   /** What closes a frame that is not finished. */
   readonly frameEnd: string;
   /** Events that tell the client why the stream ends; undefined when nothing can be added to it. */
@@ -79,7 +81,8 @@ export class StreamWatch implements BodyWatcher {
 
   /** False where nothing is gained by waiting for its first event. */
   get worthHolding(): boolean {
-    return this.readable && this.#init.reader.immediate !== true;
+    const { immediate, hasTerminator } = this.#init.reader;
+    return this.readable && immediate !== true && hasTerminator;
   }
 
   attach(body: HeldBody): void {
@@ -122,7 +125,7 @@ export class StreamWatch implements BodyWatcher {
     facts.events += 1;
     if (now - this.#lastEventAt > facts.longestGapMs) facts.longestGapMs = now - this.#lastEventAt;
     this.#lastEventAt = now;
-    switch (reader.read(event, data, id)) {
+    switch (this.#signalOf(event, data, id)) {
       case 'content':
         facts.firstTokenAt ??= now;
         // What goes on had not ended: protocols without an event for it only say so by what they send.
@@ -141,6 +144,15 @@ export class StreamWatch implements BodyWatcher {
         break;
       case 'pass':
         break;
+    }
+  }
+
+  /** A reader that stumbles over what an upstream wrote must not leave the client waiting. */
+  #signalOf(event: string, data: string, id: string | undefined): StreamSignal {
+    try {
+      return this.#init.reader.read(event, data, id);
+    } catch {
+      return 'malformed';
     }
   }
 
@@ -187,13 +199,14 @@ export class StreamWatch implements BodyWatcher {
     const { bytes } = completion;
     const { reader, judge } = this.#init;
     const whole = completion.end === 'complete';
+    const clean = whole || !this.#init.framed;
     if (this.#errored) {
       const verdict = judge(reader.error);
       const end = { end: 'upstream-aborted', reason: 'upstream_error', bytes, verdict } as const;
       if (reader.unheard === true && !this.#ended) this.#breakOff(end);
-      else this.#body.close({ completion: end, clean: true, trailers });
+      else this.#body.close({ completion: end, clean, trailers });
     } else if (this.#ended || (whole && (this.#unreadable || !reader.hasTerminator)))
-      this.#body.close({ completion: { end: 'complete', bytes }, clean: true, trailers });
+      this.#body.close({ completion: { end: 'complete', bytes }, clean, trailers });
     else this.#breakOff(whole ? { end: 'upstream-aborted', bytes, reason: this.#brokenBy } : completion);
   }
 

@@ -186,7 +186,7 @@ describe('a key that is not accepted', () => {
     const { bench, pool } = withOneOut();
     bench.now += TIMES.outMs;
     expect(pool.pick(['b'])?.name).toBe('a');
-    pool.release('a');
+    pool.release('a', Number.POSITIVE_INFINITY);
     expect(pool.pick(['b'])?.name).toBe('a');
     expect(pool.pick(['b'])?.name).toBe('b');
     bench.now += 30_000;

@@ -16,15 +16,28 @@ describe('retry: with another credential', () => {
     ['401', () => turnedAway(401)],
     ['402', () => turnedAway(402)],
     ['429 that asks for an hour', () => turnedAway(429, 3_600_000)],
-    [
-      'quota inside an answer',
-      () => ({ ...fail('upstream_error', { verdict: verdictOf('quota') }), otherCredential: true as const }),
-    ],
   ])('is made at once after %s, also of a POST', async (_, make) => {
     const run = new RetryRig(PLAIN);
     const { script, outcome } = await run.toTheEnd(POST, make, respond());
     expect(script.gaps).toEqual([0]);
     expect(outcome()).toMatchObject({ head: { status: 200 } });
+  });
+
+  it('is not made of a POST that may have acted before the error came inside its answer', async () => {
+    const inside = () => ({
+      ...fail('upstream_error', { verdict: verdictOf('quota') }),
+      otherCredential: true as const,
+    });
+    expect((await new RetryRig(PLAIN).toTheEnd(POST, inside, respond())).script.calls).toHaveLength(1);
+    expect((await new RetryRig(PLAIN).toTheEnd({}, inside, respond())).script.calls).toHaveLength(2);
+  });
+
+  it('is made although the upstream says of the first that it should not be', async () => {
+    const told = (): Outcome => {
+      const { head, ...rest } = turnedAway(401) as Extract<Outcome, { kind: 'response' }>;
+      return { ...rest, head: { ...head, headers: ['x-should-retry', 'false'] } };
+    };
+    expect((await new RetryRig(PLAIN).toTheEnd(POST, told, respond())).script.calls).toHaveLength(2);
   });
 
   it('is made whatever classes are tried again: it is another credential’s first try', async () => {

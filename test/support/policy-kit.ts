@@ -264,7 +264,6 @@ export const identity = (name = 'main', parts: Partial<UpstreamIdentity> = {}): 
   name,
   dialect: generic,
   idempotent: false,
-  ownsRetries: false,
   credentialHeaders: CREDENTIAL_HEADERS,
   ...parts,
 });

@@ -92,7 +92,8 @@ export class CounterFamily<Name extends string> {
 
   /** @param values in the order of the labels; each from a closed set */
   add(values: readonly string[], amount = 1): void {
-    this.#series.at(values).value += amount;
+    // One absurd amount must not spoil the sum, or the whole scrape, for ever.
+    if (Number.isFinite(amount)) this.#series.at(values).value += amount;
   }
 
   /** Makes the series visible before anything happened, so that rates have a start. */

@@ -3,7 +3,7 @@ import type { Dialect } from '../../src/core/dialect.ts';
 import type { Exchange } from '../../src/core/exchange.ts';
 import { generic } from '../../src/dialects/generic.ts';
 import { openai } from '../../src/dialects/openai.ts';
-import { bytesBody, fail, judged, respond, textOf } from '../support/policy-kit.ts';
+import { after, bytesBody, fail, judged, respond, textOf } from '../support/policy-kit.ts';
 import type { ExchangeParts, Step } from '../support/policy-kit.ts';
 import { verdictOf } from '../../src/core/verdict.ts';
 import { LadderRig } from './ladder-rig.ts';
@@ -104,5 +104,29 @@ describe('fallback: a static text', () => {
       head: { status: 503, headers: ['content-type', 'text/plain; charset=utf-8', 'content-length', '5'] },
     });
     expect(textOf(outcome)).toBe('sorry');
+  });
+});
+
+describe('fallback: what a step must not do', () => {
+  it('a slow answer is not given up for a ladder that is for something else', async () => {
+    const rig = new LadderRig({
+      after: '300ms',
+      steps: [{ static: { text: 'x' }, for: ['context_length'] }],
+    });
+    const { outcome } = rig.start(chat({}), after(rig.clock, 900, respond()));
+    await rig.clock.advance(1_000);
+    expect(outcome()).toMatchObject({ kind: 'response', from: 'upstream' });
+  });
+
+  it('a field that one step set, a secret perhaps, is not sent on by the next upstream’s own ladder', async () => {
+    const rig = new LadderRig([{ upstream: 'b', rewrite: { setHeaders: { 'x-team-key': 'secret-of-b' } } }]);
+    const b = rig.upstream('b', respond());
+    await rig.outcomeOf(fail(), chat({}));
+    const atB = b.calls[0]?.scope;
+    expect(atB?.request.headers).toContain('secret-of-b');
+    const next = new LadderRig([{ upstream: 'c' }]);
+    const c = next.upstream('c', respond());
+    if (atB) await next.policy.run(atB, async () => fail(), atB.cancellation);
+    expect(c.calls[0]?.scope.request.headers).not.toContain('secret-of-b');
   });
 });

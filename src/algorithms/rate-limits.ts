@@ -73,6 +73,8 @@ export class RateLimits {
   #heardAt = Number.NEGATIVE_INFINITY;
   #turnedAway = 0;
   #turnedAwayAt = Number.NEGATIVE_INFINITY;
+  /** When the newest call began whose credential was not accepted; undefined: none, or one after it was. */
+  #disownedAt: number | undefined;
 
   /** True when tokens are limited, so that it is worth while to estimate them. */
   get countsTokens(): boolean {
@@ -81,6 +83,11 @@ export class RateLimits {
 
   get pausedUntil(): number {
     return this.#pausedUntil;
+  }
+
+  /** False from a call whose credential was not accepted, or has used up its quota, until one with it succeeds. */
+  get isAccepted(): boolean {
+    return this.#disownedAt === undefined;
   }
 
   /** When a call that asks for so much may go. */
@@ -121,6 +128,12 @@ export class RateLimits {
   /** An answer as wanted. */
   admitted(sent: Sent): void {
     if (sent.startedAt >= this.#turnedAwayAt) this.#turnedAway = 0;
+    if (sent.startedAt >= (this.#disownedAt ?? Number.POSITIVE_INFINITY)) this.#disownedAt = undefined;
+  }
+
+  /** Refused for its credential. */
+  disowned(sent: Sent): void {
+    this.#disownedAt = Math.max(sent.startedAt, this.#disownedAt ?? Number.NEGATIVE_INFINITY);
   }
 
   /**

@@ -4,7 +4,7 @@
  * breaker, so that a wait is neither a slow call nor holds a probe.
  */
 import { z } from 'zod';
-import { KeyedRateLimits, ONLY_KEY } from '../algorithms/keyed-rate-limits.ts';
+import { KeyedRateLimits } from '../algorithms/keyed-rate-limits.ts';
 import type { Ticket } from '../algorithms/keyed-rate-limits.ts';
 import { PacedLine } from '../algorithms/paced-line.ts';
 import type { Admission, PacedLineOptions, Refusal } from '../algorithms/paced-line.ts';
@@ -12,10 +12,17 @@ import { readRateLimits } from '../algorithms/rate-limit-headers.ts';
 import type { Demand, LimitState, Obstacle } from '../algorithms/rate-limits.ts';
 import type { Cancellation } from '../core/cancellation.ts';
 import type { Exchange } from '../core/exchange.ts';
-import type { FailureOutcome, Outcome, RejectionOutcome, ResponseHead } from '../core/outcome.ts';
+import type {
+  FailureOutcome,
+  Outcome,
+  RejectionOutcome,
+  ResponseHead,
+  ResponseOutcome,
+} from '../core/outcome.ts';
 import type { Next, Policy, PolicyDeps, PolicyModule, Snapshot } from '../core/policy.ts';
 import { reasonOfCancel } from '../core/reasons.ts';
 import { verdictOf } from '../core/verdict.ts';
+import type { VerdictClass } from '../core/verdict.ts';
 import { prioritySchema, rankOf } from '../schema/priority.ts';
 import { count, duration, positiveDuration } from '../schema/scalars.ts';
 
@@ -61,6 +68,9 @@ const MAX_PARSED_BYTES = 65_536;
 const FIRST_PAUSE_MS = 1_000;
 const MAX_PAUSE_MS = 30_000;
 
+/** Classes of answers that are about the credential: with it nothing can be had. */
+const DISOWNED: ReadonlySet<VerdictClass> = new Set<VerdictClass>(['quota', 'auth']);
+
 const REQUEST_ONLY: Demand = { input: 0, output: 0 };
 
 export class Pacing implements Policy<Exchange> {
@@ -76,7 +86,7 @@ export class Pacing implements Policy<Exchange> {
     this.#deps = deps;
     this.#isSuccessor = previous instanceof Pacing;
     this.#line = previous instanceof Pacing ? previous.#line : lineOf(options, deps);
-    if (!this.#isSuccessor) this.#line.limits.announce(deps.credentials);
+    if (!this.#isSuccessor) this.#announce();
   }
 
   async run(exchange: Exchange, next: Next<Exchange>, cancellation: Cancellation): Promise<Outcome> {
@@ -121,8 +131,14 @@ export class Pacing implements Policy<Exchange> {
 
   #takeOver(): void {
     this.#isSuccessor = false;
-    this.#line.limits.announce(this.#deps.credentials);
+    this.#announce();
     this.#line.reconfigure(lineOptions(this.#options));
+    // A credential that is new has room.
+    this.#line.review();
+  }
+
+  #announce(): void {
+    this.#line.limits.announce(this.#deps.credentials.map(({ id }) => id));
   }
 
   #demandOf(exchange: Exchange): Demand {
@@ -162,7 +178,9 @@ export class Pacing implements Policy<Exchange> {
   #learn({ limits: reservedOn, sent }: Ticket, exchange: Exchange, outcome: Outcome): void {
     const now = this.#deps.clock.now();
     reservedOn.settle(sent);
-    const limits = this.#line.limits.of(credentialOf(exchange, outcome) ?? ONLY_KEY);
+    // Nobody below has asked the provider.
+    if (outcome.kind === 'rejection') return this.#line.review();
+    const limits = this.#line.limits.of(this.#credentialOf(exchange, outcome));
     const reading = readRateLimits(headOf(outcome)?.headers ?? [], this.#deps.clock.wallMs());
     const throttled = outcome.verdict.class === 'throttled';
     const times = throttled ? limits.turnedAway(sent, now) : 0;
@@ -171,7 +189,14 @@ export class Pacing implements Policy<Exchange> {
       const told = limits.turnOf(sent.demand, now).at > now;
       limits.pauseUntil(now + (outcome.verdict.retryAfterMs ?? (told ? 0 : this.#pauseMs(times))));
     } else if (outcome.verdict.class === 'ok') limits.admitted(sent);
+    else if (DISOWNED.has(outcome.verdict.class)) limits.disowned(sent);
     this.#line.review();
+  }
+
+  /** Identity of the credential that a call was made with. Names may pass to other credentials at a reload: these are ours. */
+  #credentialOf({ attempts }: Exchange, { attempt }: ResponseOutcome | FailureOutcome): string | undefined {
+    const name = attempt === undefined ? undefined : attempts[attempt - 1]?.credential;
+    return this.#deps.credentials.find((known) => known.name === name)?.id;
   }
 
   #pauseMs(times: number): number {
@@ -182,15 +207,8 @@ export class Pacing implements Policy<Exchange> {
 
 const END_OF = { go: 'sent', refused: 'refused', left: 'left' } as const;
 
-/** Name of the credential that a call was made with, where the upstream has several and its attempts say which. */
-function credentialOf({ attempts }: Exchange, outcome: Outcome): string | undefined {
-  if (outcome.kind === 'rejection' || outcome.attempt === undefined) return undefined;
-  return attempts[outcome.attempt - 1]?.credential;
-}
-
 /** The provider's own head, also of errors inside answers. */
-function headOf(outcome: Outcome): ResponseHead | undefined {
-  if (outcome.kind === 'rejection') return undefined;
+function headOf(outcome: ResponseOutcome | FailureOutcome): ResponseHead | undefined {
   return outcome.kind === 'failure' || outcome.from === 'upstream' ? outcome.head : undefined;
 }
 

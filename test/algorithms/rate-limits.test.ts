@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { KeyedRateLimits, ONLY_KEY } from '../../src/algorithms/keyed-rate-limits.ts';
+import { KeyedRateLimits } from '../../src/algorithms/keyed-rate-limits.ts';
 import type { Dimension, LimitReading } from '../../src/algorithms/rate-limit-headers.ts';
 import { RateLimits } from '../../src/algorithms/rate-limits.ts';
 import type { Demand } from '../../src/algorithms/rate-limits.ts';
@@ -242,8 +242,9 @@ describe('rate limits', () => {
 describe('rate limits by key', () => {
   it('let a call go as soon as any key has room, on the account of that key', () => {
     const keyed = new KeyedRateLimits();
+    keyed.announce(['first', 'second']);
     heard(keyed.of('first'), reading(0, MINUTE), { startedAt: 0, now: 0 });
-    expect(keyed.turnOf(ONE, 0).at).toBe(MINUTE);
+    expect(keyed.turnOf(ONE, 0).at).toBeLessThanOrEqual(0);
     heard(keyed.of('second'), reading(1, MINUTE), { startedAt: 0, now: 0 });
     expect(keyed.turnOf(ONE, 0).at).toBeLessThanOrEqual(0);
     expect(keyed.begin(ONE, 0).limits).toBe(keyed.of('second'));
@@ -255,18 +256,61 @@ describe('rate limits by key', () => {
 
   it('are paused when all of them are', () => {
     const keyed = new KeyedRateLimits();
+    keyed.announce(['first', 'second']);
     keyed.of('first').pauseUntil(5);
     keyed.of('second').pauseUntil(3);
     expect(keyed.pausedUntil).toBe(3);
   });
 
-  it('hold what had no name as that of the first that is named', () => {
+  it('share one account while no credentials are announced, whatever calls say', () => {
     const keyed = new KeyedRateLimits();
-    const { limits, sent } = keyed.begin(ONE, 0);
-    expect(keyed.of(ONLY_KEY)).toBe(limits);
+    const { limits } = keyed.begin(ONE, 0);
+    expect([keyed.of(undefined), keyed.of('first')]).toEqual([limits, limits]);
     expect(keyed.of('first')).toBe(limits);
-    limits.settle(sent);
-    expect(keyed.begin(ONE, 0).limits).toBe(limits);
-    expect(keyed.of('second')).not.toBe(limits);
+  });
+
+  it('keep nothing of a credential that was not announced, so that it gives no room', () => {
+    const keyed = new KeyedRateLimits();
+    keyed.announce(['first']);
+    heard(keyed.of('first'), reading(0, MINUTE), { startedAt: 0, now: 0 });
+    for (const unknown of ['second', '', undefined]) keyed.of(unknown).pauseUntil(9 * MINUTE);
+    expect(keyed.turnOf(ONE, 0).at).toBe(MINUTE);
+  });
+
+  it('are one account for a credential that is announced twice', () => {
+    const keyed = new KeyedRateLimits();
+    keyed.announce(['first', 'first']);
+    heard(keyed.of('first'), reading(0, MINUTE), { startedAt: 0, now: 0 });
+    expect(keyed.turnOf(ONE, 0).at).toBe(MINUTE);
+  });
+
+  it('begin anew with one account once the credentials are gone', () => {
+    const keyed = new KeyedRateLimits();
+    keyed.announce(['first', 'second']);
+    keyed.announce([]);
+    const { limits } = keyed.begin(ONE, 0);
+    heard(keyed.of(undefined), reading(0, MINUTE), { startedAt: 0, now: 0 });
+    expect(keyed.of(undefined)).toBe(limits);
+    expect(keyed.turnOf(ONE, 0).at).toBe(MINUTE);
+  });
+
+  it('count no room of a credential that is not accepted, until a call with it succeeds', () => {
+    const keyed = new KeyedRateLimits();
+    keyed.announce(['first', 'second']);
+    heard(keyed.of('first'), reading(0, MINUTE), { startedAt: 0, now: 0 });
+    const second = keyed.of('second');
+    const early = second.begin(ONE, 1);
+    second.disowned(second.begin(ONE, 2));
+    second.admitted(early);
+    expect(keyed.turnOf(ONE, 3).at).toBe(MINUTE);
+    second.admitted(second.begin(ONE, 4));
+    expect(keyed.turnOf(ONE, 5).at).toBeLessThan(5);
+  });
+
+  it('count all of them where none is accepted', () => {
+    const keyed = new KeyedRateLimits();
+    const only = keyed.of(undefined);
+    only.disowned(only.begin(ONE, 0));
+    expect(keyed.turnOf(ONE, 0).at).toBeLessThan(0);
   });
 });

@@ -70,6 +70,8 @@ export class RateLimits {
   /** Limits that come back bit by bit, as those of a token bucket do, and not all at the reset. */
   readonly #refilling = new Set<Dimension>();
   #pausedUntil = Number.NEGATIVE_INFINITY;
+  /** When the newest word was heard that asked for a pause. */
+  #pausedAt = Number.NEGATIVE_INFINITY;
   #heardAt = Number.NEGATIVE_INFINITY;
   #turnedAway = 0;
   #turnedAwayAt = Number.NEGATIVE_INFINITY;
@@ -125,10 +127,16 @@ export class RateLimits {
     this.#heardAt = now;
   }
 
-  /** An answer as wanted. */
-  admitted(sent: Sent): void {
+  /**
+   * An answer as wanted.
+   * @returns true when it ends a pause: the call went after the pause had been asked for, so that is over
+   */
+  admitted(sent: Sent, now: number): boolean {
     if (sent.startedAt >= this.#turnedAwayAt) this.#turnedAway = 0;
     if (sent.startedAt >= (this.#disownedAt ?? Number.POSITIVE_INFINITY)) this.#disownedAt = undefined;
+    const isOver = this.#pausedUntil > now && sent.startedAt > this.#pausedAt;
+    if (isOver) this.#pausedUntil = Number.NEGATIVE_INFINITY;
+    return isOver;
   }
 
   /** Refused for its credential. */
@@ -151,9 +159,10 @@ export class RateLimits {
     return this.#turnedAway;
   }
 
-  /** Nobody goes before `at`. Only ever later. */
-  pauseUntil(at: number): void {
+  /** Nobody goes before `at`, or a success. Only ever later. */
+  pauseUntil(at: number, now: number): void {
     this.#pausedUntil = Math.max(this.#pausedUntil, at);
+    this.#pausedAt = now;
   }
 
   /** In a fixed order. */

@@ -53,6 +53,9 @@ export const pacingSchema = z
     spread: duration
       .prefault('1s')
       .describe('Time over which those who waited for a reset are let go, with jitter.'),
+    maxPause: positiveDuration
+      .prefault('10m')
+      .describe('Longest pause after a refusal, whatever the provider asks for.'),
     priority: prioritySchema,
   })
   .describe('Lets calls wait while the provider’s own headers say that its rate limit is used up.');
@@ -66,7 +69,7 @@ const MAX_PARSED_BYTES = 65_536;
 
 /** A refusal that names no time pauses for this long, and twice as long each time in a row. */
 const FIRST_PAUSE_MS = 1_000;
-const MAX_PAUSE_MS = 30_000;
+const LAST_PAUSE_MS = 30_000;
 
 /** Classes of answers that are about the credential: with it nothing can be had. */
 const DISOWNED: ReadonlySet<VerdictClass> = new Set<VerdictClass>(['quota', 'auth']);
@@ -187,9 +190,11 @@ export class Pacing implements Policy<Exchange> {
     if (reading) limits.observe(sent, reading, now);
     if (throttled) {
       const told = limits.turnOf(sent.demand, now).at > now;
-      limits.pauseUntil(now + (outcome.verdict.retryAfterMs ?? (told ? 0 : this.#pauseMs(times))));
-    } else if (outcome.verdict.class === 'ok') limits.admitted(sent);
-    else if (DISOWNED.has(outcome.verdict.class)) limits.disowned(sent);
+      const pauseMs = outcome.verdict.retryAfterMs ?? (told ? 0 : this.#pauseMs(times));
+      limits.pauseUntil(now + Math.min(pauseMs, this.#options.maxPause), now);
+    } else if (outcome.verdict.class === 'ok') {
+      if (limits.admitted(sent, now)) this.#line.reopen();
+    } else if (DISOWNED.has(outcome.verdict.class)) limits.disowned(sent);
     this.#line.review();
   }
 
@@ -200,7 +205,7 @@ export class Pacing implements Policy<Exchange> {
   }
 
   #pauseMs(times: number): number {
-    const longest = Math.min(MAX_PAUSE_MS, FIRST_PAUSE_MS * 2 ** (Math.max(1, times) - 1));
+    const longest = Math.min(LAST_PAUSE_MS, FIRST_PAUSE_MS * 2 ** (Math.max(1, times) - 1));
     return (longest * (1 + this.#deps.random.next())) / 2;
   }
 }

@@ -176,10 +176,19 @@ describe('rate limits', () => {
 
   it('pause only ever later', () => {
     const limits = new RateLimits();
-    limits.pauseUntil(5 * SECOND);
-    limits.pauseUntil(2 * SECOND);
+    limits.pauseUntil(5 * SECOND, 0);
+    limits.pauseUntil(2 * SECOND, 0);
     expect(limits.turnOf(ONE, 0)).toEqual({ at: 5 * SECOND, obstacle: 'throttled', sudden: true });
     expect(isFree(limits, 5 * SECOND)).toBe(true);
+  });
+
+  it('end a pause with the success of a call that went after it was asked for, and of no other', () => {
+    const limits = new RateLimits();
+    const early = limits.begin(ONE, 0);
+    limits.pauseUntil(MINUTE, 10);
+    expect([limits.admitted(early, 20), isFree(limits, 20)]).toEqual([false, false]);
+    expect([limits.admitted(limits.begin(ONE, 11), 30), isFree(limits, 30)]).toEqual([true, true]);
+    expect(limits.admitted(limits.begin(ONE, 40), 50)).toBe(false);
   });
 
   it('count only refusals of calls that went after the last one was heard', () => {
@@ -187,7 +196,7 @@ describe('rate limits', () => {
     const burst = [limits.begin(ONE, 0), limits.begin(ONE, 0), limits.begin(ONE, 0)];
     expect(burst.map((sent, i) => limits.turnedAway(sent, 100 + i))).toEqual([1, 1, 1]);
     expect(limits.turnedAway(limits.begin(ONE, 500), 600)).toBe(2);
-    limits.admitted(limits.begin(ONE, 700));
+    limits.admitted(limits.begin(ONE, 700), 700);
     expect(limits.turnedAway(limits.begin(ONE, 800), 900)).toBe(1);
   });
 
@@ -257,8 +266,8 @@ describe('rate limits by key', () => {
   it('are paused when all of them are', () => {
     const keyed = new KeyedRateLimits();
     keyed.announce(['first', 'second']);
-    keyed.of('first').pauseUntil(5);
-    keyed.of('second').pauseUntil(3);
+    keyed.of('first').pauseUntil(5, 0);
+    keyed.of('second').pauseUntil(3, 0);
     expect(keyed.pausedUntil).toBe(3);
   });
 
@@ -273,7 +282,7 @@ describe('rate limits by key', () => {
     const keyed = new KeyedRateLimits();
     keyed.announce(['first']);
     heard(keyed.of('first'), reading(0, MINUTE), { startedAt: 0, now: 0 });
-    for (const unknown of ['second', '', undefined]) keyed.of(unknown).pauseUntil(9 * MINUTE);
+    for (const unknown of ['second', '', undefined]) keyed.of(unknown).pauseUntil(9 * MINUTE, 0);
     expect(keyed.turnOf(ONE, 0).at).toBe(MINUTE);
   });
 
@@ -301,9 +310,9 @@ describe('rate limits by key', () => {
     const second = keyed.of('second');
     const early = second.begin(ONE, 1);
     second.disowned(second.begin(ONE, 2));
-    second.admitted(early);
+    second.admitted(early, 3);
     expect(keyed.turnOf(ONE, 3).at).toBe(MINUTE);
-    second.admitted(second.begin(ONE, 4));
+    second.admitted(second.begin(ONE, 4), 5);
     expect(keyed.turnOf(ONE, 5).at).toBeLessThan(5);
   });
 

@@ -235,6 +235,30 @@ describe('pacing', () => {
       expect(call.wentAt()).toBe(9_000);
     });
 
+    it('holds no call longer than maxPause, whatever it asks for', async () => {
+      const rig = new PacingRig({ maxPause: '30s', spread: '0s' });
+      await rig.call(respond(429, { headers: ['retry-after', String(300 * 24 * 3_600)] }));
+      const call = rig.start();
+      await rig.until(29_999);
+      expect(call.wentAt()).toBeUndefined();
+      await rig.until(30_000);
+      expect(call.wentAt()).toBe(30_000);
+    });
+
+    it('is over once a call that asked after a minute succeeds, and those who wait go one by one', async () => {
+      const rig = new PacingRig({ maxWait: '61s', spread: '1s' });
+      await rig.call(respond(429, { headers: ['retry-after', '121'] }));
+      await rig.until(60_000);
+      const waiting = [rig.start(), rig.start(), rig.start()];
+      expect(rig.policy.queued).toBe(3);
+      await rig.call(respond(), { deadlineInMs: 30_000 });
+      await rig.until(61_500);
+      const times = waiting.map(({ wentAt }) => wentAt());
+      expect(new Set(times).size).toBe(3);
+      for (const at of times) expect(at).toBeLessThanOrEqual(61_000);
+      expect((await rig.call()).wentAt()).toBe(61_500);
+    });
+
     it('that says nothing backs off by itself, longer each time, but not for those of one burst', async () => {
       const rig = new PacingRig({ spread: '0s' });
       const pauses: number[] = [];
@@ -421,6 +445,7 @@ describe('pacing', () => {
   it.each([
     { priority: { default: 'urgent' } },
     { maxWait: '0s' },
+    { maxPause: '0s' },
     { maxQueue: -1 },
     { priority: { ranks: { a: 0.5 } } },
   ])('does not accept %j', (options) => {

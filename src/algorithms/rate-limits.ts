@@ -46,6 +46,8 @@ const DISORDER_MS = 1_000;
 const ROUNDING_MS = 2_000;
 /** Of sums of fractions. */
 const ROUNDING = 1e-6;
+/** Share of a limit of tokens that one call is taken to need at most. */
+const MOST_OF_TOKENS = 0.5;
 /** How long news without a reset count. */
 const RESET_UNKNOWN_MS = 10_000;
 /** After so long without a word, one call may go and ask, whatever was said. */
@@ -205,10 +207,8 @@ export class RateLimits {
   }
 
   #readyAt(dimension: Dimension, window: Window, { demand, now }: { demand: Demand; now: number }): number {
-    const { limit = Number.POSITIVE_INFINITY, remaining, heardAt, resetAt } = window;
-    // What could never fit goes when all is there.
-    const need = Math.min(limit, costOf(demand, dimension));
-    const taken = need + this.#uncounted(dimension, window, now);
+    const { remaining, heardAt, resetAt } = window;
+    const taken = shareOf(demand, dimension, window.limit) + this.#uncounted(dimension, window, now);
     if (taken <= this.#have(dimension, window, now) + ROUNDING) return now;
     if (now >= resetAt) return Number.POSITIVE_INFINITY;
     const rate = this.#rateOf(dimension, window);
@@ -230,12 +230,21 @@ export class RateLimits {
   }
 
   /** What is under way and may not have been counted yet in what the provider said. */
-  #uncounted(dimension: Dimension, { startedAt, resetAt }: Window, now: number): number {
+  #uncounted(dimension: Dimension, { limit, startedAt, resetAt }: Window, now: number): number {
     const since = (now >= resetAt ? resetAt : startedAt) - DISORDER_MS;
     let sum = 0;
-    for (const sent of this.#underWay) if (sent.startedAt > since) sum += costOf(sent.demand, dimension);
+    for (const sent of this.#underWay)
+      if (sent.startedAt > since) sum += shareOf(sent.demand, dimension, limit);
     return sum;
   }
+}
+
+/**
+ * What a call takes off a limit: nothing beyond what there is, and of tokens half of it at most. Those are estimates,
+ * far too high where pictures are sent: one such call must neither wait for all of the limit nor keep it from all others.
+ */
+function shareOf(demand: Demand, dimension: Dimension, limit = Number.POSITIVE_INFINITY): number {
+  return Math.min(costOf(demand, dimension), dimension === 'requests' ? limit : limit * MOST_OF_TOKENS);
 }
 
 function costOf({ input, output }: Demand, dimension: Dimension): number {
@@ -247,6 +256,7 @@ function costOf({ input, output }: Demand, dimension: Dimension): number {
     case 'input-tokens':
       return input;
     case 'output-tokens':
-      return output;
+      // Answers are counted by what is in them: most use little of what they may, and one token must be left.
+      return 1;
   }
 }

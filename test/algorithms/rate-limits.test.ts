@@ -155,18 +155,32 @@ describe('rate limits', () => {
     it.each([
       ['tokens', { input: 60, output: 41 }, { input: 60, output: 40 }],
       ['input-tokens', { input: 101, output: 0 }, { input: 100, output: 999 }],
-      ['output-tokens', { input: 0, output: 101 }, { input: 999, output: 100 }],
     ] as const)('count %s by what a call asks for', (dimension, tooMuch, enough) => {
       const limits = tokens(100, dimension);
       expect(limits.countsTokens).toBe(true);
       expect([isFree(limits, 0, tooMuch), isFree(limits, 0, enough)]).toEqual([false, true]);
     });
 
-    it('let a call that could never fit go when all is there', () => {
-      const limits = tokens(999, 'tokens');
-      const huge = { input: 5_000, output: 0 };
+    it.each([501, 1_000, 5_000])('let a call that asks for %i of 1000 go once half is there', (input) => {
+      const huge = { input, output: 0 };
+      const limits = tokens(499, 'tokens');
       expect(limits.turnOf(huge, 0).at).toBe(MINUTE);
       expect(isFree(limits, MINUTE, huge)).toBe(true);
+      expect(isFree(tokens(500, 'tokens'), 0, huge)).toBe(true);
+    });
+
+    it('leave room for others beside such a call while it is under way', () => {
+      const limits = tokens(990, 'tokens');
+      limits.begin({ input: 500_000, output: 0 }, 1);
+      expect(limits.states(2)).toMatchObject([{ remaining: 490 }]);
+      expect(isFree(limits, 2, { input: 490, output: 0 })).toBe(true);
+      expect(isFree(limits, MINUTE, { input: 500, output: 0 })).toBe(true);
+    });
+
+    it('reserve nothing of output-tokens for what a call may answer, but ask for something left', () => {
+      const most = { input: 999, output: 32_000 };
+      expect(isFree(tokens(100, 'output-tokens'), 0, most)).toBe(true);
+      expect(isFree(tokens(0, 'output-tokens'), 0, most)).toBe(false);
     });
 
     it('are not counted where only requests are limited', () => {

@@ -387,6 +387,16 @@ describe('pacing', () => {
     expect(calls.map(({ wentAt }) => wentAt())).toEqual([200, 200, undefined]);
   });
 
+  it('lets small calls pass beside a picture whose bytes would make more tokens than there are', async () => {
+    const rig = new PacingRig();
+    const headers = ['x-ratelimit-limit-tokens', '100000', 'x-ratelimit-remaining-tokens', '99000'];
+    await rig.call(respond(200, { headers: [...headers, 'x-ratelimit-reset-tokens', '60s'] }));
+    const picture = rig.start(after(rig.clock, 50_000, respond()), { bytes: 2_000_000 });
+    const small = [rig.start(respond(), { bytes: 400 }), rig.start(respond(), { bytes: 400 })];
+    expect([picture, ...small].map(({ wentAt }) => wentAt())).toEqual([0, 0, 0]);
+    await rig.until(50_000);
+  });
+
   describe('at a reload', () => {
     it('keeps what is known, and those who wait, in one line with those who come', async () => {
       const before = new PacingRig({ spread: '0s' });

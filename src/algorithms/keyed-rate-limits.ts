@@ -1,6 +1,6 @@
 /**
- * The rate limits of an upstream's credentials, by the name of each: providers count per key. With one credential there
- * is one entry; with several a call may go as soon as any of them has room.
+ * The rate limits of an upstream's credentials, by the identity of each: providers count per key. Without credentials of
+ * its own there is one account for all; with several a call may go as soon as any of them has room.
  */
 import { RateLimits } from './rate-limits.ts';
 import type { Demand, LimitState, Sent, Turn } from './rate-limits.ts';
@@ -11,37 +11,38 @@ export interface Ticket {
   readonly sent: Sent;
 }
 
-/** Name of the credential where there is but one, or where nobody says which. */
-export const ONLY_KEY = '';
+/** Identity of the one account there is where no credentials were announced. */
+const NOBODY = '';
 
 export class KeyedRateLimits {
-  readonly #byKey = new Map([[ONLY_KEY, new RateLimits()]]);
+  readonly #byId = new Map([[NOBODY, new RateLimits()]]);
 
-  /** @param key name of a configured credential, never its value; one that is new is known from then on */
-  of(key: string): RateLimits {
-    const known = this.#byKey.get(key);
-    if (known) return known;
-    // The first to be named is the one that had no name until now; else there would always be one that nothing limits.
-    const limits = this.#byKey.get(ONLY_KEY) ?? new RateLimits();
-    this.#byKey.delete(ONLY_KEY);
-    this.#byKey.set(key, limits);
-    return limits;
+  /**
+   * The account of a credential. Of one that was never announced, or is gone, nothing is to be kept: it gets an account
+   * that is thrown away, for one that is never limited would let every call go.
+   * @param id identity of an announced credential, never its value; undefined where the call carried none
+   */
+  of(id: string | undefined): RateLimits {
+    return this.#byId.get(NOBODY) ?? this.#byId.get(id ?? NOBODY) ?? new RateLimits();
   }
 
-  /** These credentials there are, and no others: one that was never used has room, one that is gone has none. */
-  announce(keys: readonly string[]): void {
-    if (keys.length === 0) return;
-    for (const key of keys) this.of(key);
-    for (const known of [...this.#byKey.keys()]) if (!keys.includes(known)) this.#byKey.delete(known);
+  /**
+   * These credentials there are, and no others; none: those of the clients share one account. One that was known keeps
+   * what was learnt of it.
+   */
+  announce(ids: readonly string[]): void {
+    const wanted = new Set(ids.length > 0 ? ids : [NOBODY]);
+    for (const known of [...this.#byId.keys()]) if (!wanted.has(known)) this.#byId.delete(known);
+    for (const id of wanted) if (!this.#byId.has(id)) this.#byId.set(id, new RateLimits());
   }
 
   /** Until when every credential is to be left alone. */
   get pausedUntil(): number {
-    return Math.min(...[...this.#byKey.values()].map(({ pausedUntil }) => pausedUntil));
+    return Math.min(...this.#inUse.map(({ pausedUntil }) => pausedUntil));
   }
 
   get countsTokens(): boolean {
-    return [...this.#byKey.values()].some(({ countsTokens }) => countsTokens);
+    return [...this.#byId.values()].some(({ countsTokens }) => countsTokens);
   }
 
   /** When a call may go, on whichever credential. */
@@ -55,17 +56,24 @@ export class KeyedRateLimits {
   }
 
   isSilent(now: number): boolean {
-    return [...this.#byKey.values()].every((limits) => limits.isSilent(now));
+    return this.#inUse.every((limits) => limits.isSilent(now));
   }
 
   /** Of the first credential that has something left of everything; of the first where none has. */
   states(now: number): LimitState[] {
-    const all = [...this.#byKey.values()].map((limits) => limits.states(now));
+    const all = this.#inUse.map((limits) => limits.states(now));
     return all.find((states) => states.every(({ remaining }) => remaining > 0)) ?? all[0] ?? [];
   }
 
+  /** A credential that is not accepted gives no room, unless none is: then their own answers say more than a wait. */
+  get #inUse(): readonly RateLimits[] {
+    const all = [...this.#byId.values()];
+    const accepted = all.filter(({ isAccepted }) => isAccepted);
+    return accepted.length > 0 ? accepted : all;
+  }
+
   #soonest(demand: Demand, now: number): { readonly limits: RateLimits; readonly turn: Turn } {
-    const all = [...this.#byKey.values()].map((limits) => ({ limits, turn: limits.turnOf(demand, now) }));
+    const all = this.#inUse.map((limits) => ({ limits, turn: limits.turnOf(demand, now) }));
     return all.reduce((best, one) => (one.turn.at < best.turn.at ? one : best));
   }
 }

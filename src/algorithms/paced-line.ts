@@ -110,6 +110,12 @@ export class PacedLine {
     return this.#join(applicant, obstacle);
   }
 
+  /** A pause is over before its time: those who wait go one by one, as after a reset. */
+  reopen(): void {
+    this.#resetAt = Math.min(this.#resetAt, this.#deps.clock.now());
+    this.review();
+  }
+
   /** Something was learnt, or a call has its answer: perhaps there is room now. */
   review(): void {
     for (;;) {

@@ -46,6 +46,8 @@ const DISORDER_MS = 1_000;
 const ROUNDING_MS = 2_000;
 /** Of sums of fractions. */
 const ROUNDING = 1e-6;
+/** Share of a limit of tokens that one call is taken to need at most. */
+const MOST_OF_TOKENS = 0.5;
 /** How long news without a reset count. */
 const RESET_UNKNOWN_MS = 10_000;
 /** After so long without a word, one call may go and ask, whatever was said. */
@@ -70,9 +72,13 @@ export class RateLimits {
   /** Limits that come back bit by bit, as those of a token bucket do, and not all at the reset. */
   readonly #refilling = new Set<Dimension>();
   #pausedUntil = Number.NEGATIVE_INFINITY;
+  /** When the newest word was heard that asked for a pause. */
+  #pausedAt = Number.NEGATIVE_INFINITY;
   #heardAt = Number.NEGATIVE_INFINITY;
   #turnedAway = 0;
   #turnedAwayAt = Number.NEGATIVE_INFINITY;
+  /** When the newest call began whose credential was not accepted; undefined: none, or one after it was. */
+  #disownedAt: number | undefined;
 
   /** True when tokens are limited, so that it is worth while to estimate them. */
   get countsTokens(): boolean {
@@ -81,6 +87,11 @@ export class RateLimits {
 
   get pausedUntil(): number {
     return this.#pausedUntil;
+  }
+
+  /** False from a call whose credential was not accepted, or has used up its quota, until one with it succeeds. */
+  get isAccepted(): boolean {
+    return this.#disownedAt === undefined;
   }
 
   /** When a call that asks for so much may go. */
@@ -118,9 +129,21 @@ export class RateLimits {
     this.#heardAt = now;
   }
 
-  /** An answer as wanted. */
-  admitted(sent: Sent): void {
+  /**
+   * An answer as wanted.
+   * @returns true when it ends a pause: the call went after the pause had been asked for, so that is over
+   */
+  admitted(sent: Sent, now: number): boolean {
     if (sent.startedAt >= this.#turnedAwayAt) this.#turnedAway = 0;
+    if (sent.startedAt >= (this.#disownedAt ?? Number.POSITIVE_INFINITY)) this.#disownedAt = undefined;
+    const isOver = this.#pausedUntil > now && sent.startedAt > this.#pausedAt;
+    if (isOver) this.#pausedUntil = Number.NEGATIVE_INFINITY;
+    return isOver;
+  }
+
+  /** Refused for its credential. */
+  disowned(sent: Sent): void {
+    this.#disownedAt = Math.max(sent.startedAt, this.#disownedAt ?? Number.NEGATIVE_INFINITY);
   }
 
   /**
@@ -138,9 +161,10 @@ export class RateLimits {
     return this.#turnedAway;
   }
 
-  /** Nobody goes before `at`. Only ever later. */
-  pauseUntil(at: number): void {
+  /** Nobody goes before `at`, or a success. Only ever later. */
+  pauseUntil(at: number, now: number): void {
     this.#pausedUntil = Math.max(this.#pausedUntil, at);
+    this.#pausedAt = now;
   }
 
   /** In a fixed order. */
@@ -183,10 +207,8 @@ export class RateLimits {
   }
 
   #readyAt(dimension: Dimension, window: Window, { demand, now }: { demand: Demand; now: number }): number {
-    const { limit = Number.POSITIVE_INFINITY, remaining, heardAt, resetAt } = window;
-    // What could never fit goes when all is there.
-    const need = Math.min(limit, costOf(demand, dimension));
-    const taken = need + this.#uncounted(dimension, window, now);
+    const { remaining, heardAt, resetAt } = window;
+    const taken = shareOf(demand, dimension, window.limit) + this.#uncounted(dimension, window, now);
     if (taken <= this.#have(dimension, window, now) + ROUNDING) return now;
     if (now >= resetAt) return Number.POSITIVE_INFINITY;
     const rate = this.#rateOf(dimension, window);
@@ -208,12 +230,21 @@ export class RateLimits {
   }
 
   /** What is under way and may not have been counted yet in what the provider said. */
-  #uncounted(dimension: Dimension, { startedAt, resetAt }: Window, now: number): number {
+  #uncounted(dimension: Dimension, { limit, startedAt, resetAt }: Window, now: number): number {
     const since = (now >= resetAt ? resetAt : startedAt) - DISORDER_MS;
     let sum = 0;
-    for (const sent of this.#underWay) if (sent.startedAt > since) sum += costOf(sent.demand, dimension);
+    for (const sent of this.#underWay)
+      if (sent.startedAt > since) sum += shareOf(sent.demand, dimension, limit);
     return sum;
   }
+}
+
+/**
+ * What a call takes off a limit: nothing beyond what there is, and of tokens half of it at most. Those are estimates,
+ * far too high where pictures are sent: one such call must neither wait for all of the limit nor keep it from all others.
+ */
+function shareOf(demand: Demand, dimension: Dimension, limit = Number.POSITIVE_INFINITY): number {
+  return Math.min(costOf(demand, dimension), dimension === 'requests' ? limit : limit * MOST_OF_TOKENS);
 }
 
 function costOf({ input, output }: Demand, dimension: Dimension): number {
@@ -225,6 +256,7 @@ function costOf({ input, output }: Demand, dimension: Dimension): number {
     case 'input-tokens':
       return input;
     case 'output-tokens':
-      return output;
+      // Answers are counted by what is in them: most use little of what they may, and one token must be left.
+      return 1;
   }
 }

@@ -37,6 +37,14 @@ export interface Recipient {
   send(exchange: Exchange, cancellation: Cancellation): Promise<Outcome>;
 }
 
+/** A credential, without its value. */
+export interface CredentialIdentity {
+  /** As attempts name it. Another value may have it after a reload. */
+  readonly name: string;
+  /** Digest of its value: the same for all names that one value has. */
+  readonly id: string;
+}
+
 /** What a policy may use. */
 export interface PolicyDeps {
   readonly clock: Clock;
@@ -44,8 +52,8 @@ export interface PolicyDeps {
   readonly emit: Emit;
   /** Name of the upstream it is built for. */
   readonly upstream: string;
-  /** Names of the upstream's own credentials, never their values; empty where clients bring theirs. */
-  readonly credentials: readonly string[];
+  /** The upstream's own credentials, without their values; empty where clients bring theirs. */
+  readonly credentials: readonly CredentialIdentity[];
   /** Another upstream, whole pipeline included; undefined when there is none of that name. */
   readonly sendTo: (upstream: string) => Recipient | undefined;
 }

@@ -7,8 +7,9 @@ import { STATUS_OF_NAME, renderAnswer, renderError, renderStreamError } from './
 import { GeminiReader, errorOf, note, saysSomething } from './gemini-stream.ts';
 import { generic } from './generic.ts';
 import { judgeBy } from './judge.ts';
-import { asNumber, asRecord, bodyStatus, lastPathOf, needsIn } from './json-shapes.ts';
+import { asRecord, bodyStatus, lastPathOf, needsIn } from './json-shapes.ts';
 import type { Needs } from './json-shapes.ts';
+import { saneDelay } from './retry-after.ts';
 
 /** Statuses, reasons and words as Google writes them. */
 const errors: readonly ErrorRule[] = [
@@ -114,7 +115,7 @@ function readJson(json: unknown, { operation }: CallFacts, facts: AnswerFacts): 
 function delayOf(json: unknown): number | undefined {
   for (const value of valuesAt(json, '/error/details/*/retryDelay')) {
     const seconds = typeof value === 'string' ? /^(\d{1,8}(?:\.\d{1,9})?)s$/.exec(value)?.[1] : undefined;
-    if (seconds !== undefined) return asNumber(Math.ceil(Number(seconds) * 1_000));
+    if (seconds !== undefined) return saneDelay(Math.ceil(Number(seconds) * 1_000));
   }
   return undefined;
 }

@@ -14,18 +14,19 @@ const DELAY_SECONDS = /^\d{1,10}(\.\d+)?$/;
 export function parseRetryAfter(text: string | undefined, wallTime: () => Date): number | undefined {
   if (text === undefined) return undefined;
   const trimmed = text.trim();
-  if (DELAY_SECONDS.test(trimmed)) return sane(Number(trimmed) * 1_000);
+  if (DELAY_SECONDS.test(trimmed)) return saneDelay(Number(trimmed) * 1_000);
   // Date.parse takes almost anything, and takes what names no zone for local time.
   if (!HTTP_DATE.test(trimmed)) return undefined;
   const at = Date.parse(trimmed.endsWith('GMT') ? trimmed : `${trimmed} GMT`);
-  return Number.isNaN(at) ? undefined : sane(Math.max(0, at - wallTime().getTime()));
+  return Number.isNaN(at) ? undefined : saneDelay(Math.max(0, at - wallTime().getTime()));
 }
 
 /** `retry-after-ms` where it is given, for it is finer; else `Retry-After`. */
 export function retryAfterMs(headers: HeaderList, wallTime: () => Date): number | undefined {
   const ms = headerValue(headers, 'retry-after-ms')?.trim();
-  if (ms !== undefined && /^\d{1,12}(\.\d+)?$/.test(ms)) return sane(Number(ms));
+  if (ms !== undefined && /^\d{1,12}(\.\d+)?$/.test(ms)) return saneDelay(Number(ms));
   return parseRetryAfter(headerValue(headers, 'retry-after'), wallTime);
 }
 
-const sane = (ms: number): number | undefined => (ms <= MAX_DELAY_MS ? ms : undefined);
+/** Undefined where it cannot be meant. */
+export const saneDelay = (ms: number): number | undefined => (ms <= MAX_DELAY_MS ? ms : undefined);

@@ -4,7 +4,7 @@
  * breaker, so that a wait is neither a slow call nor holds a probe.
  */
 import { z } from 'zod';
-import { KeyedRateLimits, ONLY_KEY } from '../algorithms/keyed-rate-limits.ts';
+import { KeyedRateLimits } from '../algorithms/keyed-rate-limits.ts';
 import type { Ticket } from '../algorithms/keyed-rate-limits.ts';
 import { PacedLine } from '../algorithms/paced-line.ts';
 import type { Admission, PacedLineOptions, Refusal } from '../algorithms/paced-line.ts';
@@ -12,10 +12,17 @@ import { readRateLimits } from '../algorithms/rate-limit-headers.ts';
 import type { Demand, LimitState, Obstacle } from '../algorithms/rate-limits.ts';
 import type { Cancellation } from '../core/cancellation.ts';
 import type { Exchange } from '../core/exchange.ts';
-import type { FailureOutcome, Outcome, RejectionOutcome, ResponseHead } from '../core/outcome.ts';
+import type {
+  FailureOutcome,
+  Outcome,
+  RejectionOutcome,
+  ResponseHead,
+  ResponseOutcome,
+} from '../core/outcome.ts';
 import type { Next, Policy, PolicyDeps, PolicyModule, Snapshot } from '../core/policy.ts';
 import { reasonOfCancel } from '../core/reasons.ts';
 import { verdictOf } from '../core/verdict.ts';
+import type { VerdictClass } from '../core/verdict.ts';
 import { prioritySchema, rankOf } from '../schema/priority.ts';
 import { count, duration, positiveDuration } from '../schema/scalars.ts';
 
@@ -46,6 +53,9 @@ export const pacingSchema = z
     spread: duration
       .prefault('1s')
       .describe('Time over which those who waited for a reset are let go, with jitter.'),
+    maxPause: positiveDuration
+      .prefault('10m')
+      .describe('Longest pause after a refusal, whatever the provider asks for.'),
     priority: prioritySchema,
   })
   .describe('Lets calls wait while the provider’s own headers say that its rate limit is used up.');
@@ -59,7 +69,10 @@ const MAX_PARSED_BYTES = 65_536;
 
 /** A refusal that names no time pauses for this long, and twice as long each time in a row. */
 const FIRST_PAUSE_MS = 1_000;
-const MAX_PAUSE_MS = 30_000;
+const LAST_PAUSE_MS = 30_000;
+
+/** Classes of answers that are about the credential: with it nothing can be had. */
+const DISOWNED: ReadonlySet<VerdictClass> = new Set<VerdictClass>(['quota', 'auth']);
 
 const REQUEST_ONLY: Demand = { input: 0, output: 0 };
 
@@ -76,7 +89,7 @@ export class Pacing implements Policy<Exchange> {
     this.#deps = deps;
     this.#isSuccessor = previous instanceof Pacing;
     this.#line = previous instanceof Pacing ? previous.#line : lineOf(options, deps);
-    if (!this.#isSuccessor) this.#line.limits.announce(deps.credentials);
+    if (!this.#isSuccessor) this.#announce();
   }
 
   async run(exchange: Exchange, next: Next<Exchange>, cancellation: Cancellation): Promise<Outcome> {
@@ -121,8 +134,14 @@ export class Pacing implements Policy<Exchange> {
 
   #takeOver(): void {
     this.#isSuccessor = false;
-    this.#line.limits.announce(this.#deps.credentials);
+    this.#announce();
     this.#line.reconfigure(lineOptions(this.#options));
+    // A credential that is new has room.
+    this.#line.review();
+  }
+
+  #announce(): void {
+    this.#line.limits.announce(this.#deps.credentials.map(({ id }) => id));
   }
 
   #demandOf(exchange: Exchange): Demand {
@@ -162,35 +181,39 @@ export class Pacing implements Policy<Exchange> {
   #learn({ limits: reservedOn, sent }: Ticket, exchange: Exchange, outcome: Outcome): void {
     const now = this.#deps.clock.now();
     reservedOn.settle(sent);
-    const limits = this.#line.limits.of(credentialOf(exchange, outcome) ?? ONLY_KEY);
+    // Nobody below has asked the provider.
+    if (outcome.kind === 'rejection') return this.#line.review();
+    const limits = this.#line.limits.of(this.#credentialOf(exchange, outcome));
     const reading = readRateLimits(headOf(outcome)?.headers ?? [], this.#deps.clock.wallMs());
     const throttled = outcome.verdict.class === 'throttled';
     const times = throttled ? limits.turnedAway(sent, now) : 0;
     if (reading) limits.observe(sent, reading, now);
     if (throttled) {
       const told = limits.turnOf(sent.demand, now).at > now;
-      limits.pauseUntil(now + (outcome.verdict.retryAfterMs ?? (told ? 0 : this.#pauseMs(times))));
-    } else if (outcome.verdict.class === 'ok') limits.admitted(sent);
+      const pauseMs = outcome.verdict.retryAfterMs ?? (told ? 0 : this.#pauseMs(times));
+      limits.pauseUntil(now + Math.min(pauseMs, this.#options.maxPause), now);
+    } else if (outcome.verdict.class === 'ok') {
+      if (limits.admitted(sent, now)) this.#line.reopen();
+    } else if (DISOWNED.has(outcome.verdict.class)) limits.disowned(sent);
     this.#line.review();
   }
 
+  /** Identity of the credential that a call was made with. Names may pass to other credentials at a reload: these are ours. */
+  #credentialOf({ attempts }: Exchange, { attempt }: ResponseOutcome | FailureOutcome): string | undefined {
+    const name = attempt === undefined ? undefined : attempts[attempt - 1]?.credential;
+    return this.#deps.credentials.find((known) => known.name === name)?.id;
+  }
+
   #pauseMs(times: number): number {
-    const longest = Math.min(MAX_PAUSE_MS, FIRST_PAUSE_MS * 2 ** (Math.max(1, times) - 1));
+    const longest = Math.min(LAST_PAUSE_MS, FIRST_PAUSE_MS * 2 ** (Math.max(1, times) - 1));
     return (longest * (1 + this.#deps.random.next())) / 2;
   }
 }
 
 const END_OF = { go: 'sent', refused: 'refused', left: 'left' } as const;
 
-/** Name of the credential that a call was made with, where the upstream has several and its attempts say which. */
-function credentialOf({ attempts }: Exchange, outcome: Outcome): string | undefined {
-  if (outcome.kind === 'rejection' || outcome.attempt === undefined) return undefined;
-  return attempts[outcome.attempt - 1]?.credential;
-}
-
 /** The provider's own head, also of errors inside answers. */
-function headOf(outcome: Outcome): ResponseHead | undefined {
-  if (outcome.kind === 'rejection') return undefined;
+function headOf(outcome: ResponseOutcome | FailureOutcome): ResponseHead | undefined {
   return outcome.kind === 'failure' || outcome.from === 'upstream' ? outcome.head : undefined;
 }
 

@@ -9,7 +9,7 @@ import type { Emit } from '../core/events.ts';
 import type { Attempt, Exchange } from '../core/exchange.ts';
 import { ModelCatalog } from '../core/model-catalog.ts';
 import type { Outcome } from '../core/outcome.ts';
-import type { Next, Policy, PolicyDeps, Recipient, Scope } from '../core/policy.ts';
+import type { CredentialIdentity, Next, Policy, PolicyDeps, Recipient, Scope } from '../core/policy.ts';
 import type { Random } from '../core/random.ts';
 import type { Dialect } from '../core/dialect.ts';
 import { dialectOf } from '../dialects/index.ts';
@@ -170,7 +170,7 @@ class UpstreamCompiler {
       if (module.suits?.(this.#dialect) === false) return [];
       const owner = differs ? variant.owner : this.#name;
       const holder = module.sharedByEndpoints === true ? owner : `${owner}${part}`;
-      const description = module.knowsCredentials ? [options, this.#keyNames] : options;
+      const description = module.knowsCredentials ? [options, this.#credentials] : options;
       const policy = this.#inventory.keep<Policy<S>>(`${holder}/${module.name}`, description, (previous) =>
         this.#buildOne(module, options, previous),
       );
@@ -191,7 +191,7 @@ class UpstreamCompiler {
       random,
       emit,
       upstream,
-      credentials: this.#keyNames,
+      credentials: this.#credentials,
       sendTo: recipient,
     };
     try {
@@ -201,9 +201,9 @@ class UpstreamCompiler {
     }
   }
 
-  get #keyNames(): readonly string[] {
+  get #credentials(): readonly CredentialIdentity[] {
     const { credentials } = this.#config;
-    return credentials ? keysOf(credentials).map(({ name }) => name) : [];
+    return credentials ? keysOf(credentials).map(({ name, id }) => ({ name, id })) : [];
   }
 
   #optionsOf(key: string): unknown {

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { KeyedRateLimits, ONLY_KEY } from '../../src/algorithms/keyed-rate-limits.ts';
+import { KeyedRateLimits } from '../../src/algorithms/keyed-rate-limits.ts';
 import type { Dimension, LimitReading } from '../../src/algorithms/rate-limit-headers.ts';
 import { RateLimits } from '../../src/algorithms/rate-limits.ts';
 import type { Demand } from '../../src/algorithms/rate-limits.ts';
@@ -155,18 +155,32 @@ describe('rate limits', () => {
     it.each([
       ['tokens', { input: 60, output: 41 }, { input: 60, output: 40 }],
       ['input-tokens', { input: 101, output: 0 }, { input: 100, output: 999 }],
-      ['output-tokens', { input: 0, output: 101 }, { input: 999, output: 100 }],
     ] as const)('count %s by what a call asks for', (dimension, tooMuch, enough) => {
       const limits = tokens(100, dimension);
       expect(limits.countsTokens).toBe(true);
       expect([isFree(limits, 0, tooMuch), isFree(limits, 0, enough)]).toEqual([false, true]);
     });
 
-    it('let a call that could never fit go when all is there', () => {
-      const limits = tokens(999, 'tokens');
-      const huge = { input: 5_000, output: 0 };
+    it.each([501, 1_000, 5_000])('let a call that asks for %i of 1000 go once half is there', (input) => {
+      const huge = { input, output: 0 };
+      const limits = tokens(499, 'tokens');
       expect(limits.turnOf(huge, 0).at).toBe(MINUTE);
       expect(isFree(limits, MINUTE, huge)).toBe(true);
+      expect(isFree(tokens(500, 'tokens'), 0, huge)).toBe(true);
+    });
+
+    it('leave room for others beside such a call while it is under way', () => {
+      const limits = tokens(990, 'tokens');
+      limits.begin({ input: 500_000, output: 0 }, 1);
+      expect(limits.states(2)).toMatchObject([{ remaining: 490 }]);
+      expect(isFree(limits, 2, { input: 490, output: 0 })).toBe(true);
+      expect(isFree(limits, MINUTE, { input: 500, output: 0 })).toBe(true);
+    });
+
+    it('reserve nothing of output-tokens for what a call may answer, but ask for something left', () => {
+      const most = { input: 999, output: 32_000 };
+      expect(isFree(tokens(100, 'output-tokens'), 0, most)).toBe(true);
+      expect(isFree(tokens(0, 'output-tokens'), 0, most)).toBe(false);
     });
 
     it('are not counted where only requests are limited', () => {
@@ -176,10 +190,19 @@ describe('rate limits', () => {
 
   it('pause only ever later', () => {
     const limits = new RateLimits();
-    limits.pauseUntil(5 * SECOND);
-    limits.pauseUntil(2 * SECOND);
+    limits.pauseUntil(5 * SECOND, 0);
+    limits.pauseUntil(2 * SECOND, 0);
     expect(limits.turnOf(ONE, 0)).toEqual({ at: 5 * SECOND, obstacle: 'throttled', sudden: true });
     expect(isFree(limits, 5 * SECOND)).toBe(true);
+  });
+
+  it('end a pause with the success of a call that went after it was asked for, and of no other', () => {
+    const limits = new RateLimits();
+    const early = limits.begin(ONE, 0);
+    limits.pauseUntil(MINUTE, 10);
+    expect([limits.admitted(early, 20), isFree(limits, 20)]).toEqual([false, false]);
+    expect([limits.admitted(limits.begin(ONE, 11), 30), isFree(limits, 30)]).toEqual([true, true]);
+    expect(limits.admitted(limits.begin(ONE, 40), 50)).toBe(false);
   });
 
   it('count only refusals of calls that went after the last one was heard', () => {
@@ -187,7 +210,7 @@ describe('rate limits', () => {
     const burst = [limits.begin(ONE, 0), limits.begin(ONE, 0), limits.begin(ONE, 0)];
     expect(burst.map((sent, i) => limits.turnedAway(sent, 100 + i))).toEqual([1, 1, 1]);
     expect(limits.turnedAway(limits.begin(ONE, 500), 600)).toBe(2);
-    limits.admitted(limits.begin(ONE, 700));
+    limits.admitted(limits.begin(ONE, 700), 700);
     expect(limits.turnedAway(limits.begin(ONE, 800), 900)).toBe(1);
   });
 
@@ -242,8 +265,9 @@ describe('rate limits', () => {
 describe('rate limits by key', () => {
   it('let a call go as soon as any key has room, on the account of that key', () => {
     const keyed = new KeyedRateLimits();
+    keyed.announce(['first', 'second']);
     heard(keyed.of('first'), reading(0, MINUTE), { startedAt: 0, now: 0 });
-    expect(keyed.turnOf(ONE, 0).at).toBe(MINUTE);
+    expect(keyed.turnOf(ONE, 0).at).toBeLessThanOrEqual(0);
     heard(keyed.of('second'), reading(1, MINUTE), { startedAt: 0, now: 0 });
     expect(keyed.turnOf(ONE, 0).at).toBeLessThanOrEqual(0);
     expect(keyed.begin(ONE, 0).limits).toBe(keyed.of('second'));
@@ -255,18 +279,61 @@ describe('rate limits by key', () => {
 
   it('are paused when all of them are', () => {
     const keyed = new KeyedRateLimits();
-    keyed.of('first').pauseUntil(5);
-    keyed.of('second').pauseUntil(3);
+    keyed.announce(['first', 'second']);
+    keyed.of('first').pauseUntil(5, 0);
+    keyed.of('second').pauseUntil(3, 0);
     expect(keyed.pausedUntil).toBe(3);
   });
 
-  it('hold what had no name as that of the first that is named', () => {
+  it('share one account while no credentials are announced, whatever calls say', () => {
     const keyed = new KeyedRateLimits();
-    const { limits, sent } = keyed.begin(ONE, 0);
-    expect(keyed.of(ONLY_KEY)).toBe(limits);
+    const { limits } = keyed.begin(ONE, 0);
+    expect([keyed.of(undefined), keyed.of('first')]).toEqual([limits, limits]);
     expect(keyed.of('first')).toBe(limits);
-    limits.settle(sent);
-    expect(keyed.begin(ONE, 0).limits).toBe(limits);
-    expect(keyed.of('second')).not.toBe(limits);
+  });
+
+  it('keep nothing of a credential that was not announced, so that it gives no room', () => {
+    const keyed = new KeyedRateLimits();
+    keyed.announce(['first']);
+    heard(keyed.of('first'), reading(0, MINUTE), { startedAt: 0, now: 0 });
+    for (const unknown of ['second', '', undefined]) keyed.of(unknown).pauseUntil(9 * MINUTE, 0);
+    expect(keyed.turnOf(ONE, 0).at).toBe(MINUTE);
+  });
+
+  it('are one account for a credential that is announced twice', () => {
+    const keyed = new KeyedRateLimits();
+    keyed.announce(['first', 'first']);
+    heard(keyed.of('first'), reading(0, MINUTE), { startedAt: 0, now: 0 });
+    expect(keyed.turnOf(ONE, 0).at).toBe(MINUTE);
+  });
+
+  it('begin anew with one account once the credentials are gone', () => {
+    const keyed = new KeyedRateLimits();
+    keyed.announce(['first', 'second']);
+    keyed.announce([]);
+    const { limits } = keyed.begin(ONE, 0);
+    heard(keyed.of(undefined), reading(0, MINUTE), { startedAt: 0, now: 0 });
+    expect(keyed.of(undefined)).toBe(limits);
+    expect(keyed.turnOf(ONE, 0).at).toBe(MINUTE);
+  });
+
+  it('count no room of a credential that is not accepted, until a call with it succeeds', () => {
+    const keyed = new KeyedRateLimits();
+    keyed.announce(['first', 'second']);
+    heard(keyed.of('first'), reading(0, MINUTE), { startedAt: 0, now: 0 });
+    const second = keyed.of('second');
+    const early = second.begin(ONE, 1);
+    second.disowned(second.begin(ONE, 2));
+    second.admitted(early, 3);
+    expect(keyed.turnOf(ONE, 3).at).toBe(MINUTE);
+    second.admitted(second.begin(ONE, 4), 5);
+    expect(keyed.turnOf(ONE, 5).at).toBeLessThan(5);
+  });
+
+  it('count all of them where none is accepted', () => {
+    const keyed = new KeyedRateLimits();
+    const only = keyed.of(undefined);
+    only.disowned(only.begin(ONE, 0));
+    expect(keyed.turnOf(ONE, 0).at).toBeLessThan(0);
   });
 });

@@ -4,7 +4,7 @@ import type { Exchange } from '../../src/core/exchange.ts';
 import type { Outcome } from '../../src/core/outcome.ts';
 import type { Random } from '../../src/core/random.ts';
 import { Pacing, pacing } from '../../src/policies/pacing.ts';
-import { Script, bytesBody, exchangeAt, finish, kit, respond } from '../support/policy-kit.ts';
+import { Script, attemptAt, bytesBody, exchangeAt, finish, kit, respond } from '../support/policy-kit.ts';
 import type { Kit, Step } from '../support/policy-kit.ts';
 import { settle } from '../support/fake-clock.ts';
 
@@ -22,6 +22,13 @@ export interface CallParts {
   readonly cancellation?: Cancellation;
 }
 
+export interface RigParts {
+  readonly random?: Random;
+  readonly previous?: PacingRig;
+  /** Identities of the upstream's own credentials, by name. */
+  readonly keys?: Readonly<Record<string, string>>;
+}
+
 /** The first in line goes at once, and those behind it in even steps. */
 const EVENLY: Random = { next: () => 0.5 };
 
@@ -29,9 +36,10 @@ export class PacingRig {
   readonly kit: Kit;
   readonly policy: Pacing;
 
-  constructor(options: object = {}, given: { random?: Random; previous?: PacingRig } = {}) {
+  constructor(options: object = {}, given: RigParts = {}) {
     this.kit = given.previous?.kit ?? kit();
-    const deps = { ...this.kit.deps, random: given.random ?? EVENLY };
+    const credentials = Object.entries(given.keys ?? {}).map(([name, id]) => ({ name, id }));
+    const deps = { ...this.kit.deps, credentials, random: given.random ?? EVENLY };
     this.policy = new Pacing(pacing.schema.parse(options), deps, given.previous?.policy);
   }
 
@@ -69,6 +77,14 @@ export class PacingRig {
     const outcome = call.outcome();
     if (outcome) finish(outcome);
     return call;
+  }
+
+  /** An answer to an attempt with the credential of that name. */
+  answerTo(key: string, status: number, headers: readonly string[] = []): (exchange: Exchange) => Outcome {
+    return (exchange) => {
+      const attempt = Object.assign(attemptAt(this.clock, exchange), { credential: key });
+      return respond(status, { attempt: attempt.number, headers });
+    };
   }
 
   /** Lets the provider say what is left. */

@@ -4,11 +4,20 @@ import type { Exchange } from '../../src/core/exchange.ts';
 import { seededRandom } from '../../src/core/random.ts';
 import { pacing } from '../../src/policies/pacing.ts';
 import { settle } from '../support/fake-clock.ts';
-import { after, attemptAt, exchangeAt, fail, refuse, respond } from '../support/policy-kit.ts';
+import { after, exchangeAt, fail, refuse, respond } from '../support/policy-kit.ts';
+import type { Step } from '../support/policy-kit.ts';
 import { policyContract } from './contract.ts';
 import { PacingRig, requestsLeft } from './pacing-rig.ts';
 
 policyContract({ module: pacing, options: {}, scope: (clock) => exchangeAt(clock) });
+
+/** Throttled, after a while, with the credential `main`. */
+const slowly =
+  (rig: PacingRig, ms: number): Step<Exchange> =>
+  (exchange, cancellation) => {
+    const answer = rig.answerTo('main', 429, ['retry-after', '60'])(exchange);
+    return after(rig.clock, ms, answer)(exchange, cancellation);
+  };
 
 const REFUSED = { kind: 'rejection', reason: 'paced', by: 'pacing', verdict: { class: 'refused' } };
 
@@ -226,6 +235,30 @@ describe('pacing', () => {
       expect(call.wentAt()).toBe(9_000);
     });
 
+    it('holds no call longer than maxPause, whatever it asks for', async () => {
+      const rig = new PacingRig({ maxPause: '30s', spread: '0s' });
+      await rig.call(respond(429, { headers: ['retry-after', String(300 * 24 * 3_600)] }));
+      const call = rig.start();
+      await rig.until(29_999);
+      expect(call.wentAt()).toBeUndefined();
+      await rig.until(30_000);
+      expect(call.wentAt()).toBe(30_000);
+    });
+
+    it('is over once a call that asked after a minute succeeds, and those who wait go one by one', async () => {
+      const rig = new PacingRig({ maxWait: '61s', spread: '1s' });
+      await rig.call(respond(429, { headers: ['retry-after', '121'] }));
+      await rig.until(60_000);
+      const waiting = [rig.start(), rig.start(), rig.start()];
+      expect(rig.policy.queued).toBe(3);
+      await rig.call(respond(), { deadlineInMs: 30_000 });
+      await rig.until(61_500);
+      const times = waiting.map(({ wentAt }) => wentAt());
+      expect(new Set(times).size).toBe(3);
+      for (const at of times) expect(at).toBeLessThanOrEqual(61_000);
+      expect((await rig.call()).wentAt()).toBe(61_500);
+    });
+
     it('that says nothing backs off by itself, longer each time, but not for those of one burst', async () => {
       const rig = new PacingRig({ spread: '0s' });
       const pauses: number[] = [];
@@ -275,12 +308,10 @@ describe('pacing', () => {
   });
 
   it('keeps the limits of several credentials apart, where attempts say which they carried', async () => {
-    const rig = new PacingRig();
-    const told = (key: string, remaining: number) => (exchange: Exchange) => {
-      const attempt = Object.assign(attemptAt(rig.clock, exchange), { credential: key });
-      return respond(200, { attempt: attempt.number, headers: requestsLeft(remaining, '20s') });
-    };
+    const rig = new PacingRig({}, { keys: { first: 'a', second: 'b' } });
+    const told = (key: string, remaining: number) => rig.answerTo(key, 200, requestsLeft(remaining, '20s'));
     await rig.call(told('first', 0));
+    await rig.call(told('second', 0));
     const waiting = await rig.call();
     expect(waiting.wentAt()).toBeUndefined();
     waiting.exchange.cancellation.cancel('client-aborted');
@@ -289,6 +320,48 @@ describe('pacing', () => {
     await rig.until(22_000);
     await rig.call(told('first', 0));
     expect((await rig.call(told('second', 4))).wentAt()).toBe(22_000);
+  });
+
+  it.each([
+    ['a refusal from below', refuse('circuit_open', { retryAfterMs: 9_000 })],
+    ['want of a credential', refuse('no_credential', { verdict: { class: 'auth', result: 'neutral' } })],
+    [
+      'rest of all credentials',
+      refuse('credentials_cooling', { verdict: { class: 'throttled', result: 'neutral' } }),
+    ],
+    ['a failure without an attempt', fail('connection_refused')],
+  ])('holds calls by the limits of its credentials after %s', async (_, outcome) => {
+    const rig = new PacingRig({}, { keys: { first: 'a' } });
+    await rig.call(outcome);
+    await rig.call(rig.answerTo('first', 200, requestsLeft(0, '20s')));
+    expect((await rig.call()).wentAt()).toBeUndefined();
+    expect(rig.policy.queued).toBe(1);
+  });
+
+  it('takes two names of one credential for one account', async () => {
+    const rig = new PacingRig({}, { keys: { first: 'a', again: 'a' } });
+    await rig.call(rig.answerTo('first', 200, requestsLeft(0, '20s')));
+    expect((await rig.call()).wentAt()).toBeUndefined();
+  });
+
+  it.each([401, 402, 403])(
+    'counts no room of a credential that was answered %i, until it is accepted',
+    async (status) => {
+      const rig = new PacingRig({ maxWait: '5s', spread: '0s' }, { keys: { first: 'a', revoked: 'b' } });
+      await rig.call(rig.answerTo('revoked', status));
+      await rig.call(rig.answerTo('first', 200, requestsLeft(0, '20s')));
+      expect((await rig.call()).outcome()).toMatchObject(REFUSED);
+      await rig.until(20_000);
+      await rig.call(rig.answerTo('revoked', 200));
+      await rig.call(rig.answerTo('first', 200, requestsLeft(0, '20s')));
+      expect((await rig.call()).wentAt()).toBe(20_000);
+    },
+  );
+
+  it('lets every call go that is answered 401 with the only credential', async () => {
+    const rig = new PacingRig({}, { keys: { first: 'a' } });
+    await rig.call(rig.answerTo('first', 401));
+    expect((await rig.call()).wentAt()).toBe(0);
   });
 
   it('asks again with one call after a minute without a word, however far the reset', async () => {
@@ -314,6 +387,16 @@ describe('pacing', () => {
     expect(calls.map(({ wentAt }) => wentAt())).toEqual([200, 200, undefined]);
   });
 
+  it('lets small calls pass beside a picture whose bytes would make more tokens than there are', async () => {
+    const rig = new PacingRig();
+    const headers = ['x-ratelimit-limit-tokens', '100000', 'x-ratelimit-remaining-tokens', '99000'];
+    await rig.call(respond(200, { headers: [...headers, 'x-ratelimit-reset-tokens', '60s'] }));
+    const picture = rig.start(after(rig.clock, 50_000, respond()), { bytes: 2_000_000 });
+    const small = [rig.start(respond(), { bytes: 400 }), rig.start(respond(), { bytes: 400 })];
+    expect([picture, ...small].map(({ wentAt }) => wentAt())).toEqual([0, 0, 0]);
+    await rig.until(50_000);
+  });
+
   describe('at a reload', () => {
     it('keeps what is known, and those who wait, in one line with those who come', async () => {
       const before = new PacingRig({ spread: '0s' });
@@ -329,6 +412,37 @@ describe('pacing', () => {
       expect(rig.clock.pendingTimers).toBe(0);
     });
 
+    it('forgets what was said of a credential whose value has changed, and lets go who waits', async () => {
+      const before = new PacingRig({}, { keys: { main: 'old' } });
+      const slow = before.start(slowly(before, 5_000));
+      await before.call(before.answerTo('main', 429, ['retry-after', '60']));
+      const waiting = await before.call();
+      const rig = new PacingRig({}, { previous: before, keys: { main: 'new' } });
+      expect((await rig.call(rig.answerTo('main', 200))).wentAt()).toBe(0);
+      expect(waiting.wentAt()).toBe(0);
+      await rig.until(5_000);
+      expect(slow.outcome()).toBeDefined();
+      expect((await rig.call()).wentAt()).toBe(5_000);
+    });
+
+    it('keeps what was said of a credential that has another name now', async () => {
+      const before = new PacingRig({}, { keys: { main: 'a' } });
+      const slow = before.start(slowly(before, 1_000));
+      const rig = new PacingRig({}, { previous: before, keys: { primary: 'a' } });
+      await rig.call(rig.answerTo('primary', 200, requestsLeft(5, '60s')));
+      await rig.until(1_000);
+      expect(slow.outcome()).toBeDefined();
+      expect(rig.policy.snapshot()).toMatchObject({ pausedForMs: 60_000, limits: ['requests 5/10'] });
+    });
+
+    it('goes by one account once the credentials are taken away', async () => {
+      const before = new PacingRig({}, { keys: { main: 'a' } });
+      const rig = new PacingRig({}, { previous: before });
+      await rig.hear(5, '20s');
+      await rig.hear(0, '20s');
+      expect((await rig.call()).wentAt()).toBeUndefined();
+    });
+
     it('follows the old rules until the first call: the new ones may yet be refused', async () => {
       const before = new PacingRig({ maxQueue: 1 });
       await before.hear(0, '20s');
@@ -341,6 +455,7 @@ describe('pacing', () => {
   it.each([
     { priority: { default: 'urgent' } },
     { maxWait: '0s' },
+    { maxPause: '0s' },
     { maxQueue: -1 },
     { priority: { ranks: { a: 0.5 } } },
   ])('does not accept %j', (options) => {

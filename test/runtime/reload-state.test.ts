@@ -6,6 +6,7 @@ import type { Policy } from '../../src/core/policy.ts';
 import { seededRandom } from '../../src/core/random.ts';
 import type { CircuitBreaker } from '../../src/policies/circuit-breaker.ts';
 import type { Credentials } from '../../src/policies/credentials.ts';
+import type { Pacing } from '../../src/policies/pacing.ts';
 import type { Retry } from '../../src/policies/retry.ts';
 import { CompileError, compileUpstreams } from '../../src/runtime/compile.ts';
 import { Inventory } from '../../src/runtime/inventory.ts';
@@ -136,6 +137,31 @@ describe('a reload', () => {
     expect(after.keys.map(({ state }) => state)).toEqual(['out', 'ready']);
     generations.apply({ a: { ...keys('one', 'three'), idempotent: true } });
     expect(generations.policy<Credentials>('credentials')).toBe(after);
+  });
+
+  it('keeps a pause of pacing with the value of a key, by whatever names it goes', async () => {
+    const generations = new Generations();
+    const keys = (...list: readonly object[]): object => ({
+      credentials: { keys: list },
+      policies: { pacing: {} },
+    });
+    const run = (credential: string, status: number): unknown => {
+      const exchange = exchangeAt(generations.clock);
+      const attempt = Object.assign(attemptAt(generations.clock, exchange), { credential });
+      const headers = status === 429 ? ['retry-after', '60'] : [];
+      const next = () => Promise.resolve(respond(status, { attempt: attempt.number, headers }));
+      return generations.policy<Pacing>('pacing').run(exchange, next, exchange.cancellation);
+    };
+    const pause = (): unknown => generations.policy<Pacing>('pacing').snapshot()['pausedForMs'];
+    generations.apply({ a: keys({ name: 'main', value: 'one' }, { name: 'twin', value: 'one' }) });
+    await run('main', 429);
+    expect(pause()).toBe(60_000);
+    generations.apply({ a: keys({ name: 'renamed', value: 'one' }) });
+    void run('renamed', 200);
+    expect(pause()).toBe(60_000);
+    generations.apply({ a: keys({ name: 'renamed', value: 'two' }) });
+    await run('renamed', 200);
+    expect(pause()).toBe(0);
   });
 
   it('keeps the breakers of two upstreams apart', async () => {

@@ -129,6 +129,7 @@ class CommitGate implements Policy<Attempt> {
           attempt.clientResumes = reader.resumable === true;
           return attempt.continuation !== undefined;
         },
+        known: call.operation !== undefined,
         framed: hasHeader(head.headers, 'content-length'),
         frameEnd: dialect.frameEnd ?? '\n\n',
         farewell: (reason) => farewellOf(attempt, head, reason),

@@ -28,6 +28,8 @@ export interface StreamWatchInit {
   readonly decide: (decision: Decision) => void;
   /** It broke off between two frames. True: those above know how to go on, and the client is told nothing. */
   readonly goesOn: () => boolean;
+  /** It answers a call that the protocol has a name for. */
+  readonly known: boolean;
   /** Its head says how long it is: what is missing cannot be made up for by a clean end. */
   readonly framed: boolean;
   /** What closes a frame that is not finished. */
@@ -82,7 +84,7 @@ export class StreamWatch implements BodyWatcher {
   /** False where nothing is gained by waiting for its first event. */
   get worthHolding(): boolean {
     const { immediate, hasTerminator } = this.#init.reader;
-    return this.readable && immediate !== true && hasTerminator;
+    return this.readable && immediate !== true && (hasTerminator || this.#init.known);
   }
 
   attach(body: HeldBody): void {

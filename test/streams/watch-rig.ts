@@ -96,6 +96,7 @@ export function streamRun(parts: Partial<StreamWatchInit> = {}) {
     holdBytes: 1_000,
     keepAliveMs: undefined,
     decide: (decision) => void decisions.push(decision),
+    known: true,
     framed: false,
     frameEnd: '\n\n',
     goesOn: () => false,

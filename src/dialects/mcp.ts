@@ -134,7 +134,8 @@ function readCall(request: RequestHead, json: () => unknown, repeatOf: RepeatOf)
     return call;
   }
   if (request.method !== 'POST') return UNKNOWN_CALL;
-  const path = request.target.replace(/\?.*$/, '');
+  // With its query: that may name the server, too.
+  const path = request.target;
   const read = (message: Json): ReturnType<typeof readMessage> => readMessage(message, path, repeatOf);
   // What a body says outweighs what its headers say of it; they speak where it is too large to be kept.
   return new McpCall(

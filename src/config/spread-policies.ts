@@ -4,7 +4,7 @@
  */
 import { UPSTREAMS_KEY } from './defaults.ts';
 import { mergeTrees } from './merge.ts';
-import type { MapEntry, MapNode } from './tree.ts';
+import type { MapEntry, MapNode, TreeNode } from './tree.ts';
 
 export function spreadPolicies(root: MapNode): MapNode {
   return mapEntry(root, UPSTREAMS_KEY, (upstreams) => mapEach(upstreams, withSpread));
@@ -23,11 +23,15 @@ function under(policies: MapNode, own: MapNode): MapNode {
   const entries = new Map<string, MapEntry>();
   for (const [key, entry] of own.entries) {
     const below = policies.entries.get(key)?.node;
+    // What the upstream switches off, no preset's override switches on again.
+    if (below && isFalse(below) && entry.node.viaDefaults && !below.viaDefaults) continue;
     const node = below ? mergeTrees(below, entry.node, { nullDeletes: 'present' }) : entry.node;
     entries.set(key, { ...entry, node });
   }
   return { ...own, entries };
 }
+
+const isFalse = (node: TreeNode): boolean => node.kind === 'scalar' && node.value === false;
 
 function mapEntry(map: MapNode, key: string, change: (node: MapNode) => MapNode): MapNode {
   const entry = map.entries.get(key);

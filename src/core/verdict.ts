@@ -1,7 +1,8 @@
 /** What an outcome says about the upstream, and therefore what retries, breakers and ladders may do about it. */
 import type { Completion, Outcome } from './outcome.ts';
 
-export const VERDICT_CLASSES = [
+/** What an operator, or a dialect's table of errors, can say of an answer. */
+export const ANSWER_CLASSES = [
   /** An answer as wanted. */
   'ok',
   /** Network failures, timeouts and most 5xx: trying again may help. */
@@ -20,24 +21,15 @@ export const VERDICT_CLASSES = [
   'context_length',
   /** The provider will not answer this for what it says. */
   'content_filter',
+] as const;
+
+export const VERDICT_CLASSES = [
+  ...ANSWER_CLASSES,
   /** The client left, or another answer was chosen. */
   'abandoned',
   /** Refused by the sidecar itself. */
   'refused',
 ] as const;
-
-/** What an operator, or a dialect's table of errors, can say of an answer. */
-export const ANSWER_CLASSES = [
-  'ok',
-  'transient',
-  'throttled',
-  'overloaded',
-  'permanent',
-  'quota',
-  'auth',
-  'context_length',
-  'content_filter',
-] as const satisfies readonly VerdictClass[];
 
 export type VerdictClass = (typeof VERDICT_CLASSES)[number];
 

@@ -1,7 +1,7 @@
 /** What a server says of its tools in `tools/list`, as far as it matters here: which of them may be called twice. */
 import { asRecord } from './json-shapes.ts';
 
-/** Servers behind one upstream, and the tools of all of them. More are not learnt. */
+/** Servers behind one upstream, and the tools of all of them. Of more, the oldest are forgotten. */
 const MAX_TOOLS = 10_000;
 
 export class LearntTools {
@@ -23,7 +23,11 @@ export class LearntTools {
   }
 
   #note(key: string, repeatable: boolean): void {
-    if (this.#repeatable.size < MAX_TOOLS || this.#repeatable.has(key)) this.#repeatable.set(key, repeatable);
+    this.#repeatable.delete(key);
+    this.#repeatable.set(key, repeatable);
+    if (this.#repeatable.size <= MAX_TOOLS) return;
+    const [oldest] = this.#repeatable.keys();
+    if (oldest !== undefined) this.#repeatable.delete(oldest);
   }
 }
 

@@ -7,13 +7,14 @@ import { Buffer } from 'node:buffer';
 import { z } from 'zod';
 import { delays } from '../algorithms/backoff.ts';
 import type { Delays } from '../algorithms/backoff.ts';
+import { endAttempt } from '../core/attempt-ending.ts';
 import { Cancellation } from '../core/cancellation.ts';
 import { sleep } from '../core/clock.ts';
 import type { Continuation } from '../core/dialect.ts';
 import { Attempt } from '../core/exchange.ts';
 import { hasHeader, headerValue } from '../core/header-list.ts';
 import { bodyOfBytes, NO_BODY } from '../core/request-bodies.ts';
-import { discard, whenOver } from '../core/outcome.ts';
+import { discard } from '../core/outcome.ts';
 import type { Completion, Outcome, ResponseBody, ResponseHead, ResponseOutcome } from '../core/outcome.ts';
 import type { Next, Policy, PolicyDeps, PolicyModule, Snapshot } from '../core/policy.ts';
 import { REASONS } from '../core/reasons.ts';
@@ -39,7 +40,7 @@ export const resumeSchema = z
       .max(100)
       .default(5)
       .describe(
-        'Requests for the rest of a stream, in a row without a new event, before it counts as broken.',
+        'Requests for the rest of a stream, until a part of it has lived as long as the longest wait, before it counts as broken.',
       ),
     initial: duration
       .prefault('250ms')
@@ -181,8 +182,7 @@ class Continuations {
       if (exchange.cancellation.cancelled) return undefined;
       this.#tries += 1;
       const attempt = this.#begin(from);
-      const outcome = await this.#next(attempt, attempt.cancellation);
-      this.#ended(attempt, outcome);
+      const outcome = endAttempt(attempt, await this.#next(attempt, attempt.cancellation), this.#deps);
       const stream = eventStreamIn(outcome);
       if (stream && headerValue(stream.head.headers, 'content-encoding') === this.#coding) {
         this.#attempt = attempt;
@@ -192,26 +192,10 @@ class Continuations {
       // It is gone for good: a session that ended, an event that nobody remembers.
       if (outcome.kind === 'response' && outcome.head.status < 500 && outcome.head.status !== 429)
         return undefined;
-      this.#askedMs = outcome.verdict.retryAfterMs ?? attempt.verdict?.retryAfterMs ?? 0;
+      this.#askedMs = outcome.verdict.retryAfterMs ?? 0;
       if (this.#askedMs > MAX_WAIT_MS) return undefined;
     }
     return undefined;
-  }
-
-  /** The parts are attempts like others: judged, told of, and none at all where nothing was sent. */
-  #ended(attempt: Attempt, outcome: Outcome): void {
-    const { clock, emit, upstream } = this.#deps;
-    attempt.durationMs = clock.now() - attempt.startedAt;
-    whenOver(outcome, () => attempt.cancellation.detach());
-    if (outcome.kind === 'rejection') {
-      const { attempts } = attempt.exchange;
-      if (attempts.at(-1) === attempt) attempts.pop();
-      return;
-    }
-    attempt.judge(outcome);
-    if (outcome.kind === 'response') attempt.status = outcome.head.status;
-    else attempt.reason = outcome.reason;
-    emit('attempt-ended', { attempt, upstream });
   }
 
   #begin({ request, body }: Continuation): Attempt {

@@ -84,6 +84,14 @@ describe('presets', () => {
     });
   });
 
+  it('switches nothing on again, by an override of its own, that the upstream switched off', () => {
+    const off = apiOf(`preset: mcp\n    ${OWN}\n    policies: { attemptTimeout: false }`);
+    expect(off?.policies.attemptTimeout).toBe(false);
+    expect(off?.overrides['listening']?.policies['attemptTimeout']).toBeUndefined();
+    const on = apiOf(`preset: mcp\n    ${OWN}`);
+    expect(on?.overrides['listening']?.policies['attemptTimeout']).toMatchObject({ idle: false });
+  });
+
   it.each(['opanai', '__proto__', '[openai]', '{}'])('%s is none, and is said so', (name) => {
     const result = load(upstream(`preset: ${name}\n    ${OWN}`));
     const text = result.ok ? '' : formatProblems(result.problems, 'text');

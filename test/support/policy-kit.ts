@@ -7,7 +7,7 @@ import { CREDENTIAL_HEADERS } from '../../src/core/credential-headers.ts';
 import type { Endpoint } from '../../src/core/endpoint.ts';
 import type { Emit, EventMap, EventName } from '../../src/core/events.ts';
 import { Attempt, Exchange } from '../../src/core/exchange.ts';
-import type { ExchangeInit, RequestBody, RequestHead, UpstreamIdentity } from '../../src/core/exchange.ts';
+import type { ExchangeInit, RequestHead, UpstreamIdentity } from '../../src/core/exchange.ts';
 import type {
   BodySink,
   Completion,
@@ -21,29 +21,14 @@ import type { Next, PolicyDeps, Scope } from '../../src/core/policy.ts';
 import { seededRandom } from '../../src/core/random.ts';
 import { reasonOfCancel } from '../../src/core/reasons.ts';
 import type { Reason } from '../../src/core/reasons.ts';
+import { bodyOfBytes, NO_BODY } from '../../src/core/request-bodies.ts';
 import { verdictOf } from '../../src/core/verdict.ts';
 import type { Verdict } from '../../src/core/verdict.ts';
 import { generic } from '../../src/dialects/generic.ts';
 import { classifier } from '../../src/endpoints/classify.ts';
 import { FakeClock } from './fake-clock.ts';
 
-export const NO_BODY: RequestBody = {
-  replayable: true,
-  length: undefined,
-  waitingForClient: false,
-  open: () => null,
-  peek: () => null,
-  whole: () => Promise.resolve(null),
-};
-
-/** A body that is here already. */
-export const bytesBody = (bytes: Uint8Array): RequestBody => ({
-  ...NO_BODY,
-  length: bytes.length,
-  open: () => bytes,
-  peek: () => bytes,
-  whole: () => Promise.resolve(bytes),
-});
+export { bodyOfBytes as bytesBody, NO_BODY };
 
 export const ENDPOINT: Endpoint = {
   name: 'http://one.test',

@@ -12,10 +12,6 @@ import { systemClock } from './core/clock.ts';
 import type { Random } from './core/random.ts';
 import { systemRandom } from './core/random.ts';
 import { PlaygroundHost } from './playground/host.ts';
-import { CircuitBreaker } from './policies/circuit-breaker.ts';
-import { Credentials } from './policies/credentials.ts';
-import { Pacing } from './policies/pacing.ts';
-import { Retry } from './policies/retry.ts';
 import { Supervisor } from './runtime/supervisor.ts';
 import type { ReloadResult } from './runtime/supervisor.ts';
 import type { LiveUpstream } from './runtime/upstream.ts';
@@ -23,8 +19,8 @@ import { DataPlane } from './server/data-plane.ts';
 import { Bus } from './telemetry/bus.ts';
 import { Journal } from './telemetry/journal.ts';
 import { Log } from './telemetry/log.ts';
-import { Metrics } from './telemetry/metrics/index.ts';
-import type { UpstreamState } from './telemetry/metrics/states.ts';
+import { Metrics } from './telemetry/metrics.ts';
+import type { UpstreamState } from './telemetry/states.ts';
 import { ConnectionWatch } from './transport/connection-watch.ts';
 import { VERSION } from './version.ts';
 
@@ -193,16 +189,9 @@ export class Sidecar {
 }
 
 function stateOf(upstream: LiveUpstream): UpstreamState {
-  const breaker = upstream.policies.get('circuit-breaker');
-  const retry = upstream.policies.get('retry');
-  const credentials = upstream.policies.get('credentials');
-  const pacing = upstream.policies.get('pacing');
   return {
     name: upstream.name,
-    breaker: breaker instanceof CircuitBreaker ? breaker.state : undefined,
-    retryBudget: retry instanceof Retry ? retry.budgetRemaining : undefined,
-    credentials: credentials instanceof Credentials ? credentials.keys : [],
-    pacing: pacing instanceof Pacing ? { queued: pacing.queued, limits: pacing.limits } : undefined,
+    policy: (name) => upstream.policies.get(name)?.snapshot(),
     endpoints: upstream.endpoints.members.map(({ endpoint, connections }) => ({
       name: endpoint.name,
       ...connections(),

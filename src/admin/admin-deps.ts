@@ -4,7 +4,7 @@ import type { Config } from '../config/schema.ts';
 import type { Runtime } from '../runtime/runtime.ts';
 import type { ReloadResult, Supervisor } from '../runtime/supervisor.ts';
 import type { Journal } from '../telemetry/journal.ts';
-import type { Metrics } from '../telemetry/metrics/index.ts';
+import type { Metrics } from '../telemetry/metrics.ts';
 import { AdminProblem } from './problems.ts';
 
 export interface ProcessStatus {

@@ -107,24 +107,21 @@ export class Pacing implements Policy<Exchange> {
     return outcome;
   }
 
-  /** Calls that wait now. */
-  get queued(): number {
-    return this.#line.length;
-  }
-
   /** What is left of each limit that the provider has told of. */
-  get limits(): readonly LimitState[] {
+  get #limits(): readonly LimitState[] {
     return this.#line.limits.states(this.#deps.clock.now());
   }
 
   snapshot(): Snapshot {
     const pausedForMs = this.#line.limits.pausedUntil - this.#deps.clock.now();
     return {
-      queued: this.queued,
+      queued: this.#line.length,
       pausedForMs: Math.max(0, Math.round(pausedForMs)),
-      limits: this.limits.map(
-        ({ dimension, limit, remaining }) => `${dimension} ${remaining}/${limit ?? '?'}`,
-      ),
+      limits: this.#limits.map(({ dimension, limit, remaining }) => ({
+        dimension,
+        limit: limit ?? null,
+        remaining,
+      })),
     };
   }
 

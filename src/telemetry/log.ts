@@ -5,7 +5,7 @@ import type { ExchangeEnding } from '../core/exchange-ending.ts';
 import { accessLine } from './access-line.ts';
 import type { Bus } from './bus.ts';
 import { LineBuffer } from './line-buffer.ts';
-import { describeEvents } from './log-events.ts';
+import { TOPICS } from './topics/index.ts';
 
 export interface LogOptions {
   readonly level: 'debug' | 'info' | 'warn' | 'error';
@@ -54,7 +54,7 @@ export class Log {
 
   listen(bus: Bus): void {
     bus.on('exchange-ended', (ending) => this.#access(ending));
-    describeEvents(bus, this.logger);
+    for (const topic of TOPICS) topic.log?.(bus, this.logger);
   }
 
   /**

@@ -5,7 +5,7 @@ import { seededRandom } from '../../src/core/random.ts';
 import { Supervisor } from '../../src/runtime/supervisor.ts';
 import { Bus } from '../../src/telemetry/bus.ts';
 import { Journal } from '../../src/telemetry/journal.ts';
-import type { Metrics } from '../../src/telemetry/metrics/index.ts';
+import type { Metrics } from '../../src/telemetry/metrics.ts';
 import { ConnectionWatch } from '../../src/transport/connection-watch.ts';
 import { VERSION } from '../../src/version.ts';
 import { scriptedUpstream } from '../support/scripted-upstream.ts';

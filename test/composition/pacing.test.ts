@@ -102,7 +102,10 @@ describe('pacing -> circuit-breaker', () => {
       await settle();
       expect(outcome()).toMatchObject({ reason: 'circuit_open' });
     }
-    expect(main.policies.get('pacing')?.snapshot()).toMatchObject({ queued: 0, limits: ['requests 5/10'] });
+    expect(main.policies.get('pacing')?.snapshot()).toMatchObject({
+      queued: 0,
+      limits: [{ dimension: 'requests', limit: 10, remaining: 5 }],
+    });
   });
 });
 

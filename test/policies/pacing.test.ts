@@ -49,7 +49,11 @@ describe('pacing', () => {
     await rig.hear(3, '20s');
     const calls = Array.from({ length: 5 }, () => rig.start(after(rig.clock, 5_000, respond())));
     expect(calls.map(({ wentAt }) => wentAt())).toEqual([0, 0, 0, undefined, undefined]);
-    expect(rig.policy.snapshot()).toEqual({ queued: 2, pausedForMs: 0, limits: ['requests 0/10'] });
+    expect(rig.policy.snapshot()).toEqual({
+      queued: 2,
+      pausedForMs: 0,
+      limits: [{ dimension: 'requests', limit: 10, remaining: 0 }],
+    });
     await rig.until(60_000);
   });
 
@@ -169,7 +173,7 @@ describe('pacing', () => {
         requestSent: 'no',
         verdict: { class: 'abandoned' },
       });
-      expect([rig.policy.queued, rig.clock.pendingTimers]).toEqual([0, 0]);
+      expect([rig.policy.snapshot()['queued'], rig.clock.pendingTimers]).toEqual([0, 0]);
       expect(leaving.exchange.cancellation.listenerCount).toBe(0);
       expect(rig.kit.events.of('pacing-waited')).toMatchObject([{ waitedMs: 5_000, end: 'left' }]);
       const next = rig.start();
@@ -196,7 +200,7 @@ describe('pacing', () => {
       cancellation.cancel('client-aborted');
       const { outcome } = await rig.call(respond(), { cancellation });
       expect(outcome()).toMatchObject({ reason: 'client_aborted' });
-      expect([rig.policy.queued, rig.clock.pendingTimers]).toEqual([0, 0]);
+      expect([rig.policy.snapshot()['queued'], rig.clock.pendingTimers]).toEqual([0, 0]);
     });
   });
 
@@ -208,7 +212,7 @@ describe('pacing', () => {
     for (const { exchange } of calls) exchange.cancellation.cancel('shutdown');
     await settle();
     for (const { outcome } of calls) expect(outcome()).toMatchObject({ reason: 'shutting_down' });
-    expect([rig.policy.queued, rig.clock.pendingTimers]).toEqual([0, 0]);
+    expect([rig.policy.snapshot()['queued'], rig.clock.pendingTimers]).toEqual([0, 0]);
   });
 
   describe('after a 429', () => {
@@ -250,7 +254,7 @@ describe('pacing', () => {
       await rig.call(respond(429, { headers: ['retry-after', '121'] }));
       await rig.until(60_000);
       const waiting = [rig.start(), rig.start(), rig.start()];
-      expect(rig.policy.queued).toBe(3);
+      expect(rig.policy.snapshot()['queued']).toBe(3);
       await rig.call(respond(), { deadlineInMs: 30_000 });
       await rig.until(61_500);
       const times = waiting.map(({ wentAt }) => wentAt());
@@ -285,7 +289,7 @@ describe('pacing', () => {
       const rig = new PacingRig({ spread: '0s' });
       const head = { status: 200, statusText: '', headers: requestsLeft(0, '4s') };
       await rig.call(fail('upstream_error', { head, verdict: { class: 'throttled', result: 'neutral' } }));
-      expect(rig.policy.limits).toEqual([{ dimension: 'requests', limit: 10, remaining: 0 }]);
+      expect(rig.policy.snapshot()['limits']).toEqual([{ dimension: 'requests', limit: 10, remaining: 0 }]);
     });
   });
 
@@ -295,7 +299,7 @@ describe('pacing', () => {
   ])('reads the head of %s', async (_, answer) => {
     const rig = new PacingRig();
     await rig.call(answer);
-    expect(rig.policy.limits).toMatchObject([{ remaining: 0 }]);
+    expect(rig.policy.snapshot()['limits']).toMatchObject([{ remaining: 0 }]);
   });
 
   it('learns nothing from what is not the provider’s', async () => {
@@ -303,7 +307,7 @@ describe('pacing', () => {
     await rig.call(respond(200, { from: 'fallback', headers: requestsLeft(0, '9s') }));
     await rig.call(refuse('circuit_open', { retryAfterMs: 9_000 }));
     await rig.call(fail('connection_refused'));
-    expect(rig.policy.limits).toEqual([]);
+    expect(rig.policy.snapshot()['limits']).toEqual([]);
     expect((await rig.call()).outcome()).toMatchObject({ kind: 'response' });
   });
 
@@ -335,7 +339,7 @@ describe('pacing', () => {
     await rig.call(outcome);
     await rig.call(rig.answerTo('first', 200, requestsLeft(0, '20s')));
     expect((await rig.call()).wentAt()).toBeUndefined();
-    expect(rig.policy.queued).toBe(1);
+    expect(rig.policy.snapshot()['queued']).toBe(1);
   });
 
   it('takes two names of one credential for one account', async () => {
@@ -404,7 +408,11 @@ describe('pacing', () => {
       const early = before.start();
       const rig = new PacingRig({ spread: '0s', maxQueue: 2 }, { previous: before });
       const late = rig.start();
-      expect([early.wentAt(), late.wentAt(), rig.policy.queued]).toEqual([undefined, undefined, 2]);
+      expect([early.wentAt(), late.wentAt(), rig.policy.snapshot()['queued']]).toEqual([
+        undefined,
+        undefined,
+        2,
+      ]);
       expect((await rig.call()).outcome()).toMatchObject(REFUSED);
       before.policy.dispose();
       await rig.until(20_000);
@@ -432,7 +440,10 @@ describe('pacing', () => {
       await rig.call(rig.answerTo('primary', 200, requestsLeft(5, '60s')));
       await rig.until(1_000);
       expect(slow.outcome()).toBeDefined();
-      expect(rig.policy.snapshot()).toMatchObject({ pausedForMs: 60_000, limits: ['requests 5/10'] });
+      expect(rig.policy.snapshot()).toMatchObject({
+        pausedForMs: 60_000,
+        limits: [{ dimension: 'requests', limit: 10, remaining: 5 }],
+      });
     });
 
     it('goes by one account once the credentials are taken away', async () => {

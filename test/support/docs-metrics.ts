@@ -1,10 +1,6 @@
 /** Every metric as it is registered, with what the scrape does not show before something happened. */
-import { Registry } from 'prom-client';
 import { Bus } from '../../src/telemetry/bus.ts';
-import { exchangeMetrics } from '../../src/telemetry/metrics/exchanges.ts';
-import { resilienceMetrics } from '../../src/telemetry/metrics/resilience.ts';
-import { stateMetrics } from '../../src/telemetry/metrics/states.ts';
-import { usageMetrics } from '../../src/telemetry/metrics/usage.ts';
+import { Metrics } from '../../src/telemetry/metrics.ts';
 
 export interface RegisteredMetric {
   readonly name: string;
@@ -13,12 +9,7 @@ export interface RegisteredMetric {
 }
 
 export function registeredMetrics(): RegisteredMetric[] {
-  const registry = new Registry();
-  const bus = new Bus();
-  exchangeMetrics(bus, registry);
-  resilienceMetrics(bus, registry);
-  usageMetrics(bus, registry);
-  stateMetrics(bus, registry, {
+  const { registry } = new Metrics(new Bus(), {
     version: '0',
     wallTime: () => new Date(),
     generation: () => 1,

@@ -13,9 +13,15 @@ export function eventNames(): string[] {
   });
 }
 
+const topics = (): string =>
+  sourceFiles()
+    .filter((file) => file.startsWith('src/telemetry/topics/'))
+    .map(readText)
+    .join('\n');
+
 /** Texts of the log lines that events lead to. */
 export function logMessages(): string[] {
-  const text = readText('src/telemetry/log-events.ts');
+  const text = topics();
   const messages = [...text.matchAll(/\},\s*'([^']+)',?\s*\)/g)].map((match) => match[1]!);
   return [...new Set(messages)];
 }
@@ -31,8 +37,7 @@ export function processMessages(): string[] {
 }
 
 export function journalEvents(): string[] {
-  const text = readText('src/telemetry/journal.ts');
-  return [...new Set([...text.matchAll(/#add\(\s*'([a-z-]+)'/g)].map((match) => match[1]!))];
+  return [...new Set([...topics().matchAll(/\bnote\(\s*'([a-z-]+)'/g)].map((match) => match[1]!))];
 }
 
 /** Subcommands of the command line. */

@@ -1,6 +1,6 @@
 import { Registry } from 'prom-client';
 import { expect, it } from 'vitest';
-import { CounterFamily, HistogramFamily } from '../../src/telemetry/metrics/cells.ts';
+import { CounterFamily, HistogramFamily } from '../../src/telemetry/cells.ts';
 
 const samples = async (registry: Registry): Promise<string[]> =>
   (await registry.metrics()).split('\n').filter((line) => line !== '' && !line.startsWith('#'));

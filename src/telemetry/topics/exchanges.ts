@@ -2,16 +2,32 @@
 import { Gauge } from 'prom-client';
 import type { Registry } from 'prom-client';
 import type { Bus } from '../bus.ts';
-import { CounterFamily, HistogramFamily } from './cells.ts';
-
-/** From a cache-quick answer to a ten-minute completion. */
-export const DURATION_BUCKETS = [
-  0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 40, 80, 160, 320, 600,
-];
+import { CounterFamily, HistogramFamily } from '../cells.ts';
+import type { Topic } from '../topic.ts';
+import { DURATION_BUCKETS } from './buckets.ts';
 
 const statusClass = (status: number): string => `${Math.floor(status / 100)}xx`;
 
-export function exchangeMetrics(bus: Bus, registry: Registry): void {
+export const exchanges: Topic = {
+  metrics(bus, registry) {
+    ended(bus, registry);
+    inFlight(bus, registry);
+    const refused = new CounterFamily(registry, {
+      name: 'outrigger_requests_refused_total',
+      help: 'Requests that never became an exchange, by reason.',
+      labels: ['reason'],
+    });
+    bus.on('request-refused', ({ reason }) => refused.add([reason]));
+  },
+
+  log(bus, log) {
+    bus.on('request-refused', ({ reason, detail, method, requestId }) =>
+      log.warn({ requestId, method, reason, detail }, 'request refused'),
+    );
+  },
+};
+
+function ended(bus: Bus, registry: Registry): void {
   const requests = new CounterFamily(registry, {
     name: 'outrigger_requests_total',
     help: 'Exchanges that ended, by what the client got.',
@@ -38,13 +54,6 @@ export function exchangeMetrics(bus: Bus, registry: Registry): void {
     help: 'Exchanges whose request body was too large to be kept, so that it could be sent only once.',
     labels: ['upstream'],
   });
-  const refused = new CounterFamily(registry, {
-    name: 'outrigger_requests_refused_total',
-    help: 'Requests that never became an exchange, by reason.',
-    labels: ['reason'],
-  });
-  inFlight(bus, registry);
-  bus.on('request-refused', ({ reason }) => refused.add([reason]));
   bus.on('exchange-ended', ({ exchange, outcome, status, reason, result, durationMs, replaySkipped }) => {
     const upstream = exchange.upstream.name;
     requests.add([upstream, result, statusClass(status)]);

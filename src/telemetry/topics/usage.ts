@@ -4,9 +4,9 @@ import type { AnswerFacts, Usage } from '../../core/dialect.ts';
 import type { Attempt } from '../../core/exchange.ts';
 import { costOf } from '../../core/model-catalog.ts';
 import type { ModelTerms } from '../../core/model-catalog.ts';
-import type { Bus } from '../bus.ts';
 import { modelTermsOf } from '../spending.ts';
-import { CounterFamily, HistogramFamily } from './cells.ts';
+import type { Topic } from '../topic.ts';
+import { CounterFamily, HistogramFamily } from '../cells.ts';
 
 /** From a small model nearby to a long thought. */
 const FLOW_BUCKETS = [0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 40, 80, 160];
@@ -23,15 +23,17 @@ interface Reading {
 
 type Recorder = (reading: Reading) => void;
 
-export function usageMetrics(bus: Bus, registry: Registry): void {
-  const recorders = [tokens, costs, unmeasured, streams].map((recorder) => recorder(registry));
-  bus.on('answer-read', ({ attempt, upstream }) => {
-    const { answer } = attempt;
-    if (!answer) return;
-    const reading = { attempt, answer, upstream, terms: modelTermsOf(attempt) };
-    for (const record of recorders) record(reading);
-  });
-}
+export const usage: Topic = {
+  metrics(bus, registry) {
+    const recorders = [tokens, costs, unmeasured, streams].map((recorder) => recorder(registry));
+    bus.on('answer-read', ({ attempt, upstream }) => {
+      const { answer } = attempt;
+      if (!answer) return;
+      const reading = { attempt, answer, upstream, terms: modelTermsOf(attempt) };
+      for (const record of recorders) record(reading);
+    });
+  },
+};
 
 function tokens(registry: Registry): Recorder {
   const total = new CounterFamily(registry, {

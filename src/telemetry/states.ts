@@ -1,0 +1,23 @@
+/** What gauges ask of the rest of the process. */
+import type { Snapshot } from '../core/policy.ts';
+
+export interface States {
+  readonly version: string;
+  wallTime(): Date;
+  generation(): number;
+  configHash(): string;
+  tunnels(): number;
+  replayBytes(): number;
+  upstreams(): readonly UpstreamState[];
+}
+
+export interface UpstreamState {
+  readonly name: string;
+  /** Snapshot of the policy of that name; undefined when the upstream has none. */
+  policy(name: string): Snapshot | undefined;
+  readonly endpoints: readonly {
+    readonly name: string;
+    readonly connected: number;
+    readonly running: number;
+  }[];
+}

@@ -1,10 +1,12 @@
 /** What the command line asks for, with every default in one place. */
 import { parseArgs } from 'node:util';
 
-export const scenarioNames = ['json', 'sse', 'tap', 'big', 'idle', 'start'] as const;
+import { pricedNames } from './peers/priced.ts';
+
+export const scenarioNames = ['json', 'sse', 'tap', 'big', 'idle', 'start', 'price'] as const;
 export type ScenarioName = (typeof scenarioNames)[number];
 
-export const peerNames = ['outrigger', 'tapped', 'pass-through', 'nginx', 'haproxy'] as const;
+export const peerNames = ['outrigger', 'tapped', 'pass-through', 'nginx', 'haproxy', ...pricedNames] as const;
 export type PeerName = (typeof peerNames)[number];
 
 /** How long and how often; durations are rounded to whole seconds where a tool knows nothing finer. */
@@ -64,8 +66,8 @@ const fullPace: Pace = {
   settleMs: 700,
   idleStreams: 1_000,
   bigTransfers: 8,
-  rounds: { json: 2, sse: 2, tap: 2, big: 2, idle: 2, start: 5 },
-  budgetSeconds: { json: 68, sse: 72, tap: 45, big: 38, idle: 38, start: 16 },
+  rounds: { json: 2, sse: 2, tap: 2, big: 2, idle: 2, start: 5, price: 1 },
+  budgetSeconds: { json: 68, sse: 72, tap: 45, big: 38, idle: 38, start: 16, price: 120 },
 };
 
 const quickPace: Pace = {
@@ -76,8 +78,8 @@ const quickPace: Pace = {
   settleMs: 300,
   idleStreams: 1_000,
   bigTransfers: 2,
-  rounds: { json: 1, sse: 1, tap: 1, big: 1, idle: 1, start: 2 },
-  budgetSeconds: { json: 17, sse: 16, tap: 14, big: 10, idle: 10, start: 3 },
+  rounds: { json: 1, sse: 1, tap: 1, big: 1, idle: 1, start: 2, price: 1 },
+  budgetSeconds: { json: 17, sse: 16, tap: 14, big: 10, idle: 10, start: 3, price: 50 },
 };
 
 /** @throws Error with a sentence for the person at the keyboard */
@@ -125,5 +127,5 @@ function explicitRounds(text: string): Pick<Pace, 'rounds' | 'budgetSeconds'> {
 }
 
 function forEach(value: number): Record<ScenarioName, number> {
-  return { json: value, sse: value, tap: value, big: value, idle: value, start: value };
+  return Object.fromEntries(scenarioNames.map((name) => [name, value])) as Record<ScenarioName, number>;
 }

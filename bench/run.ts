@@ -11,12 +11,20 @@ import { machineSection, scenarioSection, targetSection } from './report.ts';
 import { runScenario, type ScenarioResult } from './rounds.ts';
 import { bigScenario } from './scenarios/big.ts';
 import { idleScenario } from './scenarios/idle.ts';
-import { jsonScenario } from './scenarios/json.ts';
+import { jsonScenario, priceScenario } from './scenarios/json.ts';
 import { startScenario } from './scenarios/start.ts';
 import { takesPart } from './scenarios/scenario.ts';
 import { sseScenario, tapScenario } from './scenarios/sse.ts';
 
-const scenarios = [jsonScenario, sseScenario, tapScenario, bigScenario, idleScenario, startScenario];
+const scenarios = [
+  jsonScenario,
+  sseScenario,
+  tapScenario,
+  bigScenario,
+  idleScenario,
+  startScenario,
+  priceScenario,
+];
 
 async function main(args: readonly string[]): Promise<number> {
   if (args.includes('--help')) {

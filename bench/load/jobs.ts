@@ -29,6 +29,8 @@ export interface JsonJob {
   readonly kind: 'json';
   readonly connections: number;
   readonly durationMs: number;
+  /** No two requests are alike, so that nothing can be answered from memory. Default: all are the same. */
+  readonly unique?: boolean;
 }
 
 export interface SseJob {

@@ -10,7 +10,16 @@ import { MessageReader, statusOf } from './wire.ts';
 /** Left out of the measurement, so that opening the connections is. */
 const SETTLE_MS = 200;
 
-const request = jsonPost('/json', jsonOf(JSON_BYTES));
+const usual = jsonPost('/json', jsonOf(JSON_BYTES));
+const UNIQUE_DIGITS = 12;
+
+/** The usual request, with a number in place of the last characters of its text. */
+function numbered(number: number): Buffer {
+  const request = Buffer.from(usual);
+  const end = request.lastIndexOf('"}');
+  request.write(String(number).padStart(UNIQUE_DIGITS, '0'), end - UNIQUE_DIGITS, 'latin1');
+  return request;
+}
 
 /** A set of connections that keep the proxy busy until told to stop. */
 export class JsonTraffic {
@@ -20,8 +29,11 @@ export class JsonTraffic {
   latencies: number[] = [];
   readonly #sockets: Socket[];
   #stopping = false;
+  readonly #unique: boolean;
+  #sent = Math.floor(Math.random() * 1e6) * 1e6;
 
-  constructor(port: number, connections: number) {
+  constructor(port: number, { connections, unique = false }: Pick<JsonJob, 'connections' | 'unique'>) {
+    this.#unique = unique;
     this.#sockets = Array.from({ length: connections }, () => this.#open(port));
   }
 
@@ -32,7 +44,7 @@ export class JsonTraffic {
     const send = (): void => {
       sentAt = performance.now();
       bytes = 0;
-      socket.write(request);
+      socket.write(this.#unique ? numbered(++this.#sent) : usual);
     };
     const reader = new MessageReader('response', {
       onHead: (head) => this.failures.status(statusOf(head)),
@@ -68,7 +80,7 @@ export class JsonTraffic {
 
 /** The stand-in for wrk, for machines without it. */
 export async function runJson(job: JsonJob, target: Target): Promise<JobResult> {
-  const traffic = new JsonTraffic(target.port, job.connections);
+  const traffic = new JsonTraffic(target.port, job);
   await delay(SETTLE_MS);
   traffic.reset();
   const stop = startMeter(target.pids, target.core);

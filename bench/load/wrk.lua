@@ -1,9 +1,18 @@
--- A POST of 1 KB JSON to the path given on the command line; the figures come out as one line of JSON.
+-- A POST of 1 KB JSON to the path given on the command line, the same every time or, with the argument "unique", never the
+-- same twice; the figures come out as one line of JSON.
 function init(args)
   wrk.method = "POST"
   wrk.headers["Content-Type"] = "application/json"
   local shell = '{"model":"bench","text":""}'
-  wrk.body = '{"model":"bench","text":"' .. string.rep("x", tonumber(args[1]) - #shell) .. '"}'
+  local room = tonumber(args[1]) - #shell
+  wrk.body = '{"model":"bench","text":"' .. string.rep("x", room) .. '"}'
+  if args[2] ~= "unique" then return end
+  local head = '{"model":"bench","text":"' .. string.rep("x", room - 16)
+  local number = math.random(1, 1e9) * 1e4
+  request = function()
+    number = number + 1
+    return wrk.format(nil, nil, nil, head .. string.format('%016d"}', number))
+  end
 end
 
 function done(summary, latency)

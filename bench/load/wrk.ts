@@ -19,7 +19,7 @@ interface WrkResult {
 /** wrk knows whole seconds only; durations are rounded up. */
 export async function runWrk(job: JsonJob, target: Target): Promise<JobResult> {
   const stop = startMeter(target.pids, target.core);
-  const result = await wrk(job.connections, job.durationMs, target.port);
+  const result = await wrk(job, target.port);
   const reading = stop();
   const figures = {
     requests: result.requests,
@@ -32,11 +32,12 @@ export async function runWrk(job: JsonJob, target: Target): Promise<JobResult> {
   return { figures, failures, ...foreignOf(reading) };
 }
 
-async function wrk(connections: number, durationMs: number, port: number): Promise<WrkResult> {
+async function wrk({ connections, durationMs, unique = false }: JsonJob, port: number): Promise<WrkResult> {
   const seconds = Math.ceil(durationMs / 1_000);
   const script = join(import.meta.dirname, 'wrk.lua');
   const url = `http://127.0.0.1:${port}/json`;
-  const args = ['-t1', `-c${connections}`, `-d${seconds}s`, '-s', script, url, String(JSON_BYTES)];
+  const kind = unique ? ['unique'] : [];
+  const args = ['-t1', `-c${connections}`, `-d${seconds}s`, '-s', script, url, String(JSON_BYTES), ...kind];
   const child = start('wrk', args, ['ignore', 'pipe', 'pipe']);
   const timer = setTimeout(() => child.kill('SIGKILL'), seconds * 1_000 + GRACE_MS);
   let output = '';

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import type { Options, PeerName } from '../options.ts';
 import { haproxyPeer } from './haproxy.ts';
 import { nginxPeer } from './nginx.ts';
-import { outriggerPeer, tappedPeer } from './outrigger.ts';
+import { outriggerPeer, pricedPeers, tappedPeer } from './outrigger.ts';
 import type { Peer } from './peer.ts';
 
 export const basePeer: PeerName = 'pass-through';
@@ -25,6 +25,7 @@ export function chosenPeers(options: Options): Peer[] {
     passThroughPeer,
     nginxPeer,
     haproxyPeer,
+    ...pricedPeers(options.entry),
   ];
   return all.filter((peer) => options.peers.includes(peer.name));
 }

@@ -10,8 +10,9 @@ import { JSON_BYTES, jsonOf } from '../load/content.ts';
 import type { JobResult, JsonJob } from '../load/jobs.ts';
 import { runWrk } from '../load/wrk.ts';
 import { nginxConfig } from '../peers/nginx.ts';
+import { pricedNames } from '../peers/priced.ts';
 import { targetOf } from './target.ts';
-import { peakColumn, type Bench, type Sample, type Scenario } from './scenario.ts';
+import { peakColumn, type Bench, type Sample, type Scenario, type Stage } from './scenario.ts';
 
 const CONNECTIONS = 64;
 
@@ -57,12 +58,11 @@ function figuresOf({ figures, failures, foreignShare }: JobResult, peakKb: numbe
   };
 }
 
-export const jsonScenario: Scenario = {
-  name: 'json',
-  title: 'Small JSON: 1 KB POST, 1 KB answer',
-  describe: () =>
-    `${CONNECTIONS} keep-alive connections, as fast as they go; load: ${hasTool('wrk') ? 'wrk -t1' : 'built-in'}, ` +
-    `upstream: ${hasTool('nginx') ? 'nginx from memory' : 'built-in'}`,
+const describe = (): string =>
+  `${CONNECTIONS} keep-alive connections, as fast as they go; load: ${hasTool('wrk') ? 'wrk -t1' : 'built-in'}, ` +
+  `upstream: ${hasTool('nginx') ? 'nginx from memory' : 'built-in'}`;
+
+const figures: Pick<Scenario, 'primary' | 'together' | 'columns'> = {
   primary: 'cpuUs',
   together: true,
   columns: [
@@ -73,19 +73,37 @@ export const jsonScenario: Scenario = {
     { key: 'busy', title: 'busy %', digits: 0 },
     peakColumn,
   ],
-  open: async (bench) => {
-    const { garage, load, options } = bench;
-    const upstream = await startUpstream(bench);
-    const run = (proxy: Proxy, durationMs: number): Promise<JobResult> => {
-      const job: JsonJob = { kind: 'json', connections: CONNECTIONS, durationMs };
-      const target = targetOf(proxy, garage);
-      return hasTool('wrk') ? runWrk(job, target) : load.run(target, job);
-    };
-    return {
-      upstreamPort: upstream.port,
-      warm: async (proxy, durationMs) => void (await run(proxy, durationMs)),
-      sample: async (proxy) => figuresOf(await run(proxy, options.pace.measureMs), peakRssKb(proxy.pids)),
-      close: () => upstream.close(),
-    };
-  },
 };
+
+export const jsonScenario: Scenario = {
+  name: 'json',
+  title: 'Small JSON: 1 KB POST, 1 KB answer',
+  describe,
+  ...figures,
+  open: (bench) => openWith(bench, false),
+};
+
+export const priceScenario: Scenario = {
+  name: 'price',
+  title: 'Small JSON, no two requests alike: the price of each further policy',
+  describe,
+  peers: ['outrigger', ...pricedNames],
+  ...figures,
+  open: (bench) => openWith(bench, true),
+};
+
+async function openWith(bench: Bench, unique: boolean): Promise<Stage> {
+  const { garage, load, options } = bench;
+  const upstream = await startUpstream(bench);
+  const run = (proxy: Proxy, durationMs: number): Promise<JobResult> => {
+    const job: JsonJob = { kind: 'json', connections: CONNECTIONS, durationMs, unique };
+    const target = targetOf(proxy, garage);
+    return hasTool('wrk') ? runWrk(job, target) : load.run(target, job);
+  };
+  return {
+    upstreamPort: upstream.port,
+    warm: async (proxy, durationMs) => void (await run(proxy, durationMs)),
+    sample: async (proxy) => figuresOf(await run(proxy, options.pace.measureMs), peakRssKb(proxy.pids)),
+    close: () => upstream.close(),
+  };
+}

@@ -45,7 +45,7 @@ export interface Scenario {
   /** The figure that ratios and targets are about; lower is better. */
   readonly primary: string;
   readonly columns: readonly Column[];
-  /** Peers that take part, where that is not all but `tapped`. The first is the base of the ratios. */
+  /** Peers that take part, where those are not the usual ones. The first is the base of the ratios. */
   readonly peers?: readonly [PeerName, ...PeerName[]];
   /**
    * True: all peers' processes run side by side, and short measurements take turns between them, which is the finest
@@ -55,8 +55,9 @@ export interface Scenario {
   open(bench: Bench): Promise<Stage>;
 }
 
+const USUAL: readonly PeerName[] = ['outrigger', 'pass-through', 'nginx', 'haproxy'];
+
 /** Whether a peer has a part in a scenario. */
-export const takesPart = ({ peers }: Scenario, peer: PeerName): boolean =>
-  peers ? peers.includes(peer) : peer !== 'tapped';
+export const takesPart = ({ peers }: Scenario, peer: PeerName): boolean => (peers ?? USUAL).includes(peer);
 
 export const peakColumn: Column = { key: 'peakMb', title: 'peak RSS MiB', digits: 0 };

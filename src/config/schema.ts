@@ -15,6 +15,7 @@ import { PRESET_NAMES } from './presets.ts';
 import { fileContents } from '../schema/file-contents.ts';
 import { currency, modelNames, modelPrices } from '../schema/models.ts';
 import {
+  count,
   headerName,
   listenAddress,
   positiveCount,
@@ -62,6 +63,21 @@ const endpoint = z.strictObject({
       error: 'expected a URL without user and password; use credentials',
     })
     .describe('Address: scheme, host, port and, where the upstream has one, a base path.'),
+  weight: z
+    .number()
+    .min(0)
+    .max(1_000)
+    .default(1)
+    .describe('Share of the traffic relative to the others’. 0: none, unless nothing else is left.'),
+  priority: count
+    .max(100)
+    .default(0)
+    .describe('0 is asked first, 1 while none of 0 is available, and so on.'),
+  zone: z.string().min(1).max(100).optional().describe('Where it stands, for `balance.zone`.'),
+  metadata: z
+    .record(z.string(), z.string())
+    .default({})
+    .describe('What else is known of it, such as capabilities.'),
 });
 
 const tlsToUpstream = z

@@ -1,10 +1,28 @@
 /** Chooses among candidates that are equally allowed. One file per algorithm in `balancing/`. */
+
+/** An endpoint as balancers see it. */
+export interface Candidate {
+  readonly name: string;
+  /** > 0; what was configured, less while it starts slowly. */
+  readonly weight: number;
+  /** Calls under way, bodies included. */
+  readonly active: number;
+  /** Expected milliseconds to an answer: a moving average that jumps to peaks, failures penalised. 0: nothing known. */
+  readonly latencyMs: number;
+}
+
+export interface Choice {
+  /** What consistent hashing goes by; undefined where the call has none. */
+  readonly key: string | undefined;
+  /** A further try of the same exchange; those tried before are no candidates. */
+  readonly again: boolean;
+}
+
 export interface Balancer {
   readonly name: string;
   /**
-   * @param candidates how many there are; at least 1
-   * @param tried indexes that this exchange has tried already, in order; they are avoided while there are others
-   * @returns an index from 0 to `candidates` − 1
+   * @param candidates at least 1, always in the same order as long as they are the same
+   * @returns an index
    */
-  pick(candidates: number, tried: readonly number[]): number;
+  pick(candidates: readonly Candidate[], choice: Choice): number;
 }

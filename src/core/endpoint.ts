@@ -1,4 +1,4 @@
-/** One address of an upstream. */
+/** One address of an upstream, and what is said of it. A value: what happens to it stands in its member of the roster. */
 export interface Endpoint {
   /** Its origin, numbered where several share one; the name in logs and metrics. */
   readonly name: string;
@@ -8,4 +8,42 @@ export interface Endpoint {
   readonly host: string;
   /** Put before every target; empty or starting with `/` and not ending in it. */
   readonly basePath: string;
+  /** Share of the traffic relative to the others', ≥ 0. 0: none, unless nothing else is left. */
+  readonly weight: number;
+  /** 0 is asked first, 1 when there is none of 0 left, and so on. */
+  readonly priority: number;
+  /** Where it stands, as the operator or the discovery names places. */
+  readonly zone: string | undefined;
+  /** What else is known of it: capabilities, version, owner. */
+  readonly metadata: Readonly<Record<string, string>>;
 }
+
+/** What is known of an address before it has a name. */
+export interface EndpointDescription {
+  /** Scheme, host, port and base path. */
+  readonly url: string;
+  /** Default: 1. */
+  readonly weight?: number | undefined;
+  /** Default: 0. */
+  readonly priority?: number | undefined;
+  readonly zone?: string | undefined;
+  readonly metadata?: Readonly<Record<string, string>> | undefined;
+}
+
+/**
+ * Why an endpoint is, or is not, given new calls.
+ * `available`: it is. `degraded`: it says that it is not quite well; it is when nothing better is there. `starting`: it has
+ * not answered its first check. `unhealthy`: its checks fail. `ejected`: calls to it failed. `draining`: an operator, or the
+ * endpoint itself, lets it finish what it has. `disabled`: an operator took it out.
+ */
+export const ENDPOINT_STATES = [
+  'available',
+  'degraded',
+  'starting',
+  'unhealthy',
+  'ejected',
+  'draining',
+  'disabled',
+] as const;
+
+export type EndpointState = (typeof ENDPOINT_STATES)[number];

@@ -1,47 +1,75 @@
 /** The endpoints of one upstream: which there are, how to reach each, and which one is next. */
 import type { Balancer } from '../core/balancer.ts';
 import type { Endpoint } from '../core/endpoint.ts';
+import type { EndpointSource } from '../core/endpoint-source.ts';
 import type { Exchange } from '../core/exchange.ts';
-import type { Attempt } from '../core/exchange.ts';
 import type { ResponseHead } from '../core/outcome.ts';
-import type { Next } from '../core/policy.ts';
+import { eligible } from './eligible.ts';
+import type { Eligible, EligibleOptions } from './eligible.ts';
+import { endpointsOf } from './endpoint.ts';
+import { ReachableEndpoint } from './reachable.ts';
+import type { SlowStart, Way } from './reachable.ts';
+import type { Roster } from './roster.ts';
 import type { Sessions } from './sessions.ts';
 
-export interface ConnectionCounts {
-  readonly connected: number;
-  readonly free: number;
-  readonly running: number;
+export interface EndpointSetDeps {
+  readonly source: EndpointSource;
+  readonly roster: Roster;
+  readonly balancer: Balancer;
+  /** What belongs to a session goes where the session lives. */
+  readonly sessions?: Sessions | undefined;
+  readonly now: () => number;
+  /** Asked once for every endpoint that comes. */
+  reach(endpoint: Endpoint): Way;
+  /** Told of every endpoint that goes; calls under way still have it. */
+  left?(endpoint: Endpoint): void;
 }
 
-/** An endpoint and the way to it: the attempt policies that guard it, and its connections. */
-export interface ReachableEndpoint {
-  readonly endpoint: Endpoint;
-  readonly send: Next<Attempt>;
-  readonly connections: () => ConnectionCounts;
+export interface EndpointSetOptions extends EligibleOptions {
+  readonly slowStart: SlowStart;
 }
+
+const NO_OPTIONS: EndpointSetOptions = { panicThreshold: 0, slowStart: { windowMs: 0, from: 1 } };
 
 export class EndpointSet {
-  readonly members: readonly ReachableEndpoint[];
-  readonly #balancer: Balancer;
-  readonly #sessions: Sessions | undefined;
+  readonly #deps: EndpointSetDeps;
+  readonly #options: EndpointSetOptions;
+  #members: readonly ReachableEndpoint[] = [];
+  #sourceVersion: number | undefined;
+  #eligible: Eligible = { endpoints: [], panicking: false };
+  #eligibleAt: number | undefined;
+  /** It belongs to a configuration that is not in force any more: what it has is what it keeps. */
+  #retired = false;
 
-  /** @param sessions what belongs to a session goes where the session lives */
-  constructor(members: readonly ReachableEndpoint[], balancer: Balancer, sessions?: Sessions) {
-    this.members = members;
-    this.#balancer = balancer;
-    this.#sessions = sessions;
+  constructor(deps: EndpointSetDeps, options: EndpointSetOptions = NO_OPTIONS) {
+    this.#deps = deps;
+    this.#options = options;
+    this.#follow();
   }
 
-  /** An endpoint that this exchange has not tried yet, while there is one; undefined only when there is none at all. */
+  get members(): readonly ReachableEndpoint[] {
+    this.#follow();
+    return this.#members;
+  }
+
+  /** Too few endpoints are well; all are used. */
+  get panicking(): boolean {
+    return this.#choices().panicking;
+  }
+
+  /** An endpoint that this exchange has not tried yet, while there is one; undefined only when none may be used. */
   pick(exchange: Exchange): ReachableEndpoint | undefined {
-    const { members } = this;
-    if (members.length <= 1) return members[0];
     return this.#homeOf(exchange) ?? this.#balanced(exchange);
   }
 
   /** Where a session lives is learnt from the answers. */
   answered({ request }: Exchange, { name }: Endpoint, head: ResponseHead): void {
-    if (this.members.length > 1) this.#sessions?.answered(request, head, name);
+    if (this.#members.length > 1) this.#deps.sessions?.answered(request, head, name);
+  }
+
+  /** From now on the list stays as it is. */
+  dispose(): void {
+    this.#retired = true;
   }
 
   /**
@@ -49,22 +77,58 @@ export class EndpointSet {
    * any is as good: with luck they share their sessions, else a 404 makes the client begin a new one.
    */
   #homeOf(exchange: Exchange): ReachableEndpoint | undefined {
-    const home = this.#sessions?.endpointOf(exchange.request);
+    if (this.members.length <= 1) return undefined;
+    const home = this.#deps.sessions?.endpointOf(exchange.request);
     if (home === undefined) return undefined;
     const lost = exchange.attempts.some(
       ({ endpoint, sent, status }) => endpoint.name === home && sent === 'no' && status === undefined,
     );
-    return lost ? undefined : this.members.find(({ endpoint }) => endpoint.name === home);
+    if (lost) return undefined;
+    return this.#members.find(({ name, member }) => name === home && member.operation !== 'disabled');
   }
 
   #balanced(exchange: Exchange): ReachableEndpoint | undefined {
-    const { members } = this;
-    return members[this.#balancer.pick(members.length, this.#tried(exchange))];
+    const { endpoints } = this.#choices();
+    const tried = this.#tried(exchange);
+    const untried = tried.size === 0 ? endpoints : endpoints.filter(({ name }) => !tried.has(name));
+    const candidates = untried.length > 0 ? untried : endpoints;
+    if (candidates.length <= 1) return candidates[0];
+    return candidates[this.#deps.balancer.pick(candidates, { key: undefined, again: tried.size > 0 })];
+  }
+
+  #choices(): Eligible {
+    this.#follow();
+    const { version } = this.#deps.roster;
+    if (this.#eligibleAt !== version) {
+      this.#eligible = eligible(this.#members, this.#options);
+      this.#eligibleAt = version;
+    }
+    return this.#eligible;
   }
 
   /** A ladder's attempts are in one list: only those at endpoints of this upstream count here. */
-  #tried({ attempts, upstream }: Exchange): number[] {
+  #tried({ attempts, upstream }: Exchange): ReadonlySet<string> {
+    if (attempts.length === 0) return NONE;
     const own = attempts.filter((attempt) => attempt.exchange.upstream === upstream);
-    return own.map(({ endpoint }) => this.members.findIndex((one) => one.endpoint.name === endpoint.name));
+    return new Set(own.map(({ endpoint }) => endpoint.name));
+  }
+
+  /** Takes over the list as it is now. An endpoint that stays is reached as before. */
+  #follow(): void {
+    const { source, roster, now } = this.#deps;
+    if (this.#retired || source.version === this.#sourceVersion) return;
+    this.#sourceVersion = source.version;
+    const before = new Map(this.#members.map((one) => [one.name, one]));
+    const { slowStart } = this.#options;
+    this.#members = endpointsOf(source.endpoints).map((endpoint) => {
+      const known = before.get(endpoint.name);
+      before.delete(endpoint.name);
+      const way = known && known.endpoint.basePath === endpoint.basePath ? known : this.#deps.reach(endpoint);
+      return new ReachableEndpoint(endpoint, roster.member(endpoint.name), way, { slowStart, now });
+    });
+    this.#eligibleAt = undefined;
+    for (const { endpoint } of before.values()) this.#deps.left?.(endpoint);
   }
 }
+
+const NONE: ReadonlySet<string> = new Set();

@@ -1,10 +1,10 @@
-/** From configured URLs to endpoints. This is the only place where a URL is parsed, and it is the operator's own. */
-import type { Endpoint } from '../core/endpoint.ts';
+/** From URLs to endpoints. This is the only place where a URL of theirs is parsed. */
+import type { Endpoint, EndpointDescription } from '../core/endpoint.ts';
 
-/** The endpoints of one upstream, in the order of the configuration. */
-export function endpointsOf(urls: readonly string[]): Endpoint[] {
+/** The endpoints of one upstream, in the order given. */
+export function endpointsOf(descriptions: readonly EndpointDescription[]): Endpoint[] {
   const seen = new Map<string, number>();
-  return urls.map((text) => {
+  return descriptions.map(({ url: text, weight = 1, priority = 0, zone, metadata = {} }) => {
     const url = new URL(text);
     const times = (seen.get(url.origin) ?? 0) + 1;
     seen.set(url.origin, times);
@@ -14,6 +14,10 @@ export function endpointsOf(urls: readonly string[]): Endpoint[] {
       origin: url.origin,
       host: url.host,
       basePath: url.pathname.replace(/\/+$/, ''),
+      weight,
+      priority,
+      zone,
+      metadata,
     };
   });
 }

@@ -32,7 +32,7 @@ const OF_THE_BODY: ReadonlySet<string> = new Set([
 export function withRewrittenAnswers(
   next: Next<Exchange>,
   dialect: Dialect,
-  deps: { theirs: readonly string[]; emit: Emit; upstream: string },
+  deps: { theirs: () => readonly string[]; emit: Emit; upstream: string },
 ): Next<Exchange> {
   const { theirs, emit, upstream } = deps;
   return async (exchange, cancellation): Promise<Outcome> => {
@@ -40,7 +40,7 @@ export function withRewrittenAnswers(
     if (outcome.kind !== 'response' || outcome.tunnel) return outcome;
     const { head, json } = outcome;
     const answer = { head, json, call: exchange.call };
-    const rewriting = dialect.rewrite?.(answer, { ours: addressOf(exchange), theirs });
+    const rewriting = dialect.rewrite?.(answer, { ours: addressOf(exchange), theirs: theirs() });
     if (!rewriting) return outcome;
     if (rewriting.kept !== undefined) emit('answer-kept', { exchange, upstream, why: rewriting.kept });
     return rewritten(outcome, rewriting.headers ?? head.headers, rewriting.json);

@@ -8,6 +8,7 @@ import type { Cancellation } from '../core/cancellation.ts';
 import { Cancellation as ChildCancellation } from '../core/cancellation.ts';
 import { Attempt } from '../core/exchange.ts';
 import type { Classify, Exchange } from '../core/exchange.ts';
+import { whenOver } from '../core/outcome.ts';
 import type { Outcome, RejectionOutcome } from '../core/outcome.ts';
 import type { Reason } from '../core/reasons.ts';
 import type { Next } from '../core/policy.ts';
@@ -30,9 +31,16 @@ export function selectEndpoint(
       return rejection('bad_request', 'permanent', 'dot segments could leave the base path of the upstream');
     const attempt = new Attempt(exchange, chosen.endpoint, new ChildCancellation(cancellation), clock.now());
     attempt.classify = classify;
+    const { member } = chosen;
+    member.begin();
     const outcome = await chosen.send(attempt, attempt.cancellation);
+    whenOver(outcome, () => member.end());
     if (outcome.kind === 'response') endpoints.answered(exchange, chosen.endpoint, outcome.head);
-    return endAttempt(attempt, outcome, deps);
+    const ended = endAttempt(attempt, outcome, deps);
+    // What is neither good nor bad says nothing of how quick it is, or is too quick: a refusal takes no work.
+    if (ended.verdict.result !== 'neutral')
+      member.observe(attempt.durationMs ?? 0, ended.verdict.result === 'failure', clock.now());
+    return ended;
   };
 }
 

@@ -13,22 +13,24 @@ import type { CredentialIdentity, Next, Policy, PolicyDeps, Recipient, Scope } f
 import type { Random } from '../core/random.ts';
 import type { Dialect } from '../core/dialect.ts';
 import { dialectOf } from '../dialects/index.ts';
+import { FixedSource } from '../discovery/fixed.ts';
 import { classifier } from '../endpoints/classify.ts';
 import { EndpointSet } from '../endpoints/endpoint-set.ts';
-import type { ReachableEndpoint } from '../endpoints/endpoint-set.ts';
-import { endpointsOf } from '../endpoints/endpoint.ts';
 import { withForwarded } from '../endpoints/forwarded.ts';
 import { callMatcher } from '../endpoints/match-call.ts';
 import { withRemainingTime } from '../endpoints/remaining-time.ts';
+import type { Way } from '../endpoints/reachable.ts';
 import { withRewrittenAnswers } from '../endpoints/rewrite-answer.ts';
+import { Roster } from '../endpoints/roster.ts';
 import { Sessions } from '../endpoints/sessions.ts';
 import { selectEndpoint } from '../endpoints/select-endpoint.ts';
 import { ATTEMPT_POLICIES, EXCHANGE_POLICIES, compose } from '../pipeline.ts';
 import type { AnyModule } from '../pipeline.ts';
 import type { ConnectionWatch } from '../transport/connection-watch.ts';
 import { EndpointTransport } from '../transport/endpoint-transport.ts';
-import type { TlsOptions, TransportOptions } from '../transport/endpoint-transport.ts';
 import type { Inventory } from './inventory.ts';
+import { retire } from './retire.ts';
+import { transportOptionsOf } from './transport-options.ts';
 import { LiveUpstream } from './upstream.ts';
 import type { LiveOverride, UpstreamSettings } from './upstream.ts';
 
@@ -51,9 +53,6 @@ export class CompileError extends Error {
     this.path = path;
   }
 }
-
-/** The connect backstop of a transport whose attempts have no bound of their own. */
-const DEFAULT_CONNECT_MS = 10_000;
 
 /** @throws CompileError when a file cannot be read */
 export function compileUpstreams(
@@ -127,17 +126,38 @@ class UpstreamCompiler {
     return { endpoints, policies: variant.policies, run: compose(exchangePolicies, rewriting) };
   }
 
-  #rewriting(next: Next<Exchange>, { members }: EndpointSet): Next<Exchange> {
-    const theirs = members.map(({ endpoint }) => endpoint.origin + endpoint.basePath);
+  #rewriting(next: Next<Exchange>, endpoints: EndpointSet): Next<Exchange> {
+    const theirs = (): string[] =>
+      endpoints.members.map(({ endpoint }) => endpoint.origin + endpoint.basePath);
     const { emit } = this.#deps;
     return withRewrittenAnswers(next, this.#dialect, { theirs, emit, upstream: this.#name });
   }
 
   #endpoints(variant: Variant): EndpointSet {
-    const endpoints = endpointsOf(this.#config.endpoints.map(({ url }) => url));
-    const members = endpoints.map((endpoint) => this.#reach(endpoint, variant));
-    const balancer = this.#inventory.keep(`${this.#name}/balancer`, 'round-robin', () => new RoundRobin());
-    return new EndpointSet(members, balancer, this.#sessions());
+    const { clock, emit } = this.#deps;
+    const name = this.#name;
+    const roster = this.#inventory.keep(
+      `${name}/roster`,
+      null,
+      () => new Roster({ clock, emit, upstream: name }),
+    );
+    return new EndpointSet({
+      source: new FixedSource(this.#config.endpoints),
+      roster,
+      balancer: this.#inventory.keep(`${name}/balancer`, 'round-robin', () => new RoundRobin()),
+      sessions: this.#sessions(),
+      now: () => clock.now(),
+      reach: (endpoint) => this.#reach(endpoint, variant),
+      left: (endpoint) => {
+        roster.forget(endpoint.name);
+        retire(
+          this.#inventory.release([
+            `${name}/endpoint/${endpoint.name}`,
+            `${variant.owner}/${endpoint.name}/`,
+          ]),
+        );
+      },
+    });
   }
 
   #sessions(): Sessions | undefined {
@@ -146,19 +166,20 @@ class UpstreamCompiler {
     return this.#inventory.keep(`${this.#name}/sessions`, sessionHeader, () => new Sessions(sessionHeader));
   }
 
-  #reach(endpoint: Endpoint, variant: Variant): ReachableEndpoint {
-    const options = this.#transportOptions();
+  #reach(endpoint: Endpoint, variant: Variant): Way {
+    const options = transportOptionsOf(this.#config);
     const { clock, watch } = this.#deps;
+    const { origin, host, basePath } = endpoint;
     const transport = this.#inventory.keep(
       `${this.#name}/endpoint/${endpoint.name}`,
-      { endpoint, options },
+      { origin, host, basePath, options },
       () => new EndpointTransport(endpoint, options, { clock, watch }),
     );
     const policies = this.#build<Attempt>(ATTEMPT_POLICIES, variant, `/${endpoint.name}`);
     let send = (attempt: Attempt): Promise<Outcome> => transport.send(attempt);
     if (this.#config.passDeadline) send = withRemainingTime(send, clock);
     if (this.#config.forwarded) send = withForwarded(send);
-    return { endpoint, send: compose(policies, send), connections: () => transport.stats() };
+    return { send: compose(policies, send), connections: () => transport.stats() };
   }
 
   /** The policies of one list that the configuration switches on, each the same object as before where nothing changed. */
@@ -209,36 +230,6 @@ class UpstreamCompiler {
   #optionsOf(key: string): unknown {
     if (key === 'credentials') return this.#config.credentials;
     return (this.#config.policies as Readonly<Record<string, unknown>>)[key];
-  }
-
-  #transportOptions(): TransportOptions {
-    const { keepAlive, maxResponseHead, http2, preserveHost } = this.#config;
-    return {
-      connectTimeoutMs: this.#connectTimeoutMs,
-      keepAliveMs: keepAlive,
-      maxResponseHeadBytes: maxResponseHead,
-      http2,
-      preserveHost,
-      tls: this.#tls(),
-    };
-  }
-
-  /** Attempts have timers of their own: the longest of them must not be cut short. */
-  get #connectTimeoutMs(): number {
-    const variants = Object.values(this.#config.overrides).map(({ policies }) => policies['attemptTimeout']);
-    const all = [this.#optionsOf('attemptTimeout'), ...variants].filter((one) => one !== undefined);
-    const bounds = (all as (false | { connect: number | false })[]).map((one) => one && one.connect);
-    return Math.max(...bounds.map((bound) => (bound === false ? DEFAULT_CONNECT_MS : bound)));
-  }
-
-  #tls(): TlsOptions {
-    const { caFile, certFile, keyFile, serverName } = this.#config.tls;
-    return {
-      ...(caFile && { ca: caFile.bytes.toString() }),
-      ...(certFile && { cert: certFile.bytes.toString() }),
-      ...(keyFile && { key: keyFile.bytes.toString() }),
-      ...(serverName !== undefined && { serverName }),
-    };
   }
 }
 

@@ -33,6 +33,19 @@ export class Inventory {
     return value;
   }
 
+  /**
+   * Takes out the parts of these names, and those whose names begin with one that ends in `/`.
+   */
+  release(names: readonly string[]): unknown[] {
+    const taken: unknown[] = [];
+    for (const [name, { value }] of this.#parts) {
+      if (!names.some((one) => name === one || (one.endsWith('/') && name.startsWith(one)))) continue;
+      this.#parts.delete(name);
+      taken.push(value);
+    }
+    return taken;
+  }
+
   /** Parts of the previous inventory that this one does not have any more. */
   dropped(): unknown[] {
     const kept = new Set([...this.#parts.values()].map(({ value }) => value));

@@ -27,6 +27,11 @@ export class Runtime {
       .sort((a, b) => b.prefix.length - a.prefix.length);
   }
 
+  /** Another generation is in force: exchanges under way go on with what there is. */
+  retire(): void {
+    for (const upstream of this.upstreams.values()) upstream.retire();
+  }
+
   /** The upstream with the longest prefix of `target`, compared byte for byte. */
   match(target: string): RouteMatch | undefined {
     for (const { prefix, upstream } of this.#byLengthOfPrefix) {

@@ -14,6 +14,7 @@ import { EndpointTransport } from '../transport/endpoint-transport.ts';
 import { CompileError, compileUpstreams } from './compile.ts';
 import type { CompileDeps } from './compile.ts';
 import { Inventory } from './inventory.ts';
+import { retire } from './retire.ts';
 import { Runtime } from './runtime.ts';
 
 declare module '../core/events.ts' {
@@ -121,6 +122,7 @@ export class Supervisor {
     const upstreams = compileUpstreams(loaded.config, inventory, { ...this.#deps, recipient });
     const outside = await this.#prepare(loaded.config);
     const generation = (this.#runtime?.generation ?? 0) + 1;
+    this.#runtime?.retire();
     this.#runtime = new Runtime({ generation, hash: loaded.hash, upstreams });
     this.#loaded = loaded;
     this.#inventory = inventory;
@@ -142,17 +144,6 @@ export class Supervisor {
     return { applied: false, changed: false, generation: this.#runtime?.generation ?? 0, problems };
   }
 }
-
-/** Lets what the new configuration does not use any more finish by itself. */
-function retire(parts: readonly unknown[]): void {
-  for (const part of parts) {
-    if (part instanceof EndpointTransport) void part.close();
-    else if (isDisposable(part)) part.dispose();
-  }
-}
-
-const isDisposable = (part: unknown): part is { dispose(): void } =>
-  typeof part === 'object' && part !== null && typeof (part as { dispose?: unknown }).dispose === 'function';
 
 function problemOf(error: Error, loaded: LoadedConfig<Config>): Problem {
   const path = error instanceof CompileError ? error.path : [];

@@ -33,6 +33,7 @@ export interface LiveOverride {
   /** Those that are its own; the others are the upstream's. */
   readonly policies: ReadonlyMap<string, Policy<Scope>>;
   readonly run: Next<Exchange>;
+  readonly endpoints: EndpointSet;
 }
 
 export class LiveUpstream {
@@ -68,6 +69,12 @@ export class LiveUpstream {
     return this.#overrides.length === 0
       ? this.#run(exchange, cancellation)
       : this.#sendByCall(exchange, cancellation);
+  }
+
+  /** The lists of endpoints stay as they are from now on. */
+  retire(): void {
+    this.endpoints.dispose();
+    for (const { endpoints } of this.#overrides) endpoints.dispose();
   }
 
   snapshots(): PolicySnapshot[] {

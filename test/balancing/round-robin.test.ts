@@ -1,11 +1,18 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import type { Candidate } from '../../src/core/balancer.ts';
 import { RoundRobin } from '../../src/balancing/round-robin.ts';
+
+const FIRST = { key: undefined, again: false };
+const AGAIN = { key: undefined, again: true };
+
+const of = (count: number): Candidate[] =>
+  Array.from({ length: count }, (_, i) => ({ name: `e${i}`, weight: 1, active: 0, latencyMs: 0 }));
 
 describe('RoundRobin', () => {
   it('gives each candidate its turn', () => {
     const balancer = new RoundRobin();
-    expect(Array.from({ length: 7 }, () => balancer.pick(3, []))).toEqual([0, 1, 2, 0, 1, 2, 0]);
+    expect(Array.from({ length: 7 }, () => balancer.pick(of(3), FIRST))).toEqual([0, 1, 2, 0, 1, 2, 0]);
   });
 
   it('gives every candidate as many turns as any other', () => {
@@ -14,7 +21,7 @@ describe('RoundRobin', () => {
         const balancer = new RoundRobin();
         const turns = new Array<number>(candidates).fill(0);
         for (let i = 0; i < candidates * rounds; i++) {
-          const pick = balancer.pick(candidates, []);
+          const pick = balancer.pick(of(candidates), FIRST);
           turns[pick] = (turns[pick] ?? 0) + 1;
         }
         expect(turns).toEqual(new Array<number>(candidates).fill(rounds));
@@ -22,15 +29,18 @@ describe('RoundRobin', () => {
     );
   });
 
-  it('gives another try of the same exchange the next one that it has not tried, out of turn', () => {
+  it('gives another try of the same exchange the one after, out of turn', () => {
     const balancer = new RoundRobin();
-    expect(balancer.pick(4, [])).toBe(0);
-    expect(balancer.pick(4, [0])).toBe(1);
-    expect(balancer.pick(4, [0, 1])).toBe(2);
-    expect(balancer.pick(4, [3, 0])).toBe(1);
-    expect(balancer.pick(4, [0, 1, 2, 3])).toBe(0);
-    expect(balancer.pick(4, [])).toBe(1);
-    expect(balancer.pick(1, [0])).toBe(0);
+    expect(balancer.pick(of(3), FIRST)).toBe(0);
+    // Left of 0, 1, 2 are 1 and 2: the first of them.
+    expect(balancer.pick(of(2), AGAIN)).toBe(0);
+    expect(balancer.pick(of(3), FIRST)).toBe(1);
+    // Left are 0 and 2: the second.
+    expect(balancer.pick(of(2), AGAIN)).toBe(1);
+    expect(balancer.pick(of(3), FIRST)).toBe(2);
+    expect(balancer.pick(of(2), AGAIN)).toBe(0);
+    expect(balancer.pick(of(1), AGAIN)).toBe(0);
+    expect(balancer.pick(of(3), FIRST)).toBe(0);
   });
 
   it('stays in range however the number of candidates changes', () => {
@@ -38,7 +48,7 @@ describe('RoundRobin', () => {
       fc.property(fc.array(fc.integer({ min: 1, max: 9 }), { maxLength: 100 }), (counts) => {
         const balancer = new RoundRobin();
         for (const candidates of counts) {
-          const pick = balancer.pick(candidates, []);
+          const pick = balancer.pick(of(candidates), FIRST);
           expect(Number.isInteger(pick) && pick >= 0 && pick < candidates).toBe(true);
         }
       }),

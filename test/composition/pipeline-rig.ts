@@ -2,19 +2,17 @@
  * The policies of one or more upstreams in the order of the real pipeline, with endpoint selection and judgement between
  * them; only the wire is scripted, and the clock is the test's.
  */
-import { RoundRobin } from '../../src/balancing/round-robin.ts';
 import type { Attempt, Exchange } from '../../src/core/exchange.ts';
 import type { Outcome } from '../../src/core/outcome.ts';
 import type { Next, Policy, PolicyDeps, Scope } from '../../src/core/policy.ts';
 import { generic } from '../../src/dialects/generic.ts';
 import { classifier } from '../../src/endpoints/classify.ts';
-import { EndpointSet } from '../../src/endpoints/endpoint-set.ts';
-import { endpointsOf } from '../../src/endpoints/endpoint.ts';
 import { selectEndpoint } from '../../src/endpoints/select-endpoint.ts';
 import { ATTEMPT_POLICIES, EXCHANGE_POLICIES, compose } from '../../src/pipeline.ts';
 import type { AnyModule } from '../../src/pipeline.ts';
 import type { CircuitBreaker } from '../../src/policies/circuit-breaker.ts';
 import { seededRandom } from '../../src/core/random.ts';
+import { endpointSetOf } from '../support/endpoint-sets.ts';
 import { FakeClock } from '../support/fake-clock.ts';
 import { ControlledBody, EventLog, Script, cancelledOutcome } from '../support/policy-kit.ts';
 import { exchangeAt, identity, respond } from '../support/policy-kit.ts';
@@ -46,13 +44,9 @@ export class PipelineRig {
     const deps = this.#deps(name);
     const built = new Map<string, Policy<Scope>>();
     const attemptPolicies = build<Attempt>(ATTEMPT_POLICIES, policies, deps, built);
-    const members = endpointsOf([`http://${name}-1.test`, `http://${name}-2.test`]).map((endpoint) => ({
-      endpoint,
-      send: compose(attemptPolicies, wire.next),
-      connections: () => ({ connected: 0, free: 0, running: 0 }),
-    }));
     const judge = classifier([], generic, () => this.clock.wallTime());
-    const set = new EndpointSet(members, new RoundRobin());
+    const attemptsGo = compose(attemptPolicies, wire.next);
+    const set = endpointSetOf([`http://${name}-1.test`, `http://${name}-2.test`], attemptsGo, this.clock);
     const select = selectEndpoint(set, judge, { clock: this.clock, emit: deps.emit, upstream: name });
     const send = compose(build<Exchange>(EXCHANGE_POLICIES, policies, deps, built), select);
     const upstream = { name, send, wire, policies: built };

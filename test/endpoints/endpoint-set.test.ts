@@ -1,23 +1,23 @@
 import { describe, expect, it } from 'vitest';
 import { RoundRobin } from '../../src/balancing/round-robin.ts';
 import type { Balancer } from '../../src/core/balancer.ts';
-import type { Endpoint } from '../../src/core/endpoint.ts';
-import { EndpointSet } from '../../src/endpoints/endpoint-set.ts';
-import type { ReachableEndpoint } from '../../src/endpoints/endpoint-set.ts';
+import type { EndpointSet } from '../../src/endpoints/endpoint-set.ts';
 import { endpointsOf } from '../../src/endpoints/endpoint.ts';
+import { endpointSetOf } from '../support/endpoint-sets.ts';
 import { FakeClock } from '../support/fake-clock.ts';
 import { attemptAt, exchangeAt, respond, identity } from '../support/policy-kit.ts';
 
 const clock = new FakeClock();
 
-const reach = (endpoint: Endpoint): ReachableEndpoint => ({
-  endpoint,
-  send: () => Promise.resolve(respond()),
-  connections: () => ({ connected: 0, free: 0, running: 0 }),
-});
-
 const setOf = (names: string, balancer: Balancer = new RoundRobin()): EndpointSet =>
-  new EndpointSet(endpointsOf([...names].map((name) => `http://${name}.test`)).map(reach), balancer);
+  endpointSetOf(
+    [...names].map((name) => `http://${name}.test`),
+    () => Promise.resolve(respond()),
+    clock,
+    {
+      balancer,
+    },
+  );
 
 /** The endpoints that one exchange tries, one after the other. */
 function tries(set: EndpointSet, count: number): string {
@@ -60,14 +60,16 @@ describe('EndpointSet', () => {
     expect(setOf('').pick(exchangeAt(clock))).toBeUndefined();
   });
 
-  it('tells the balancer how many there are, and which were tried', () => {
-    const asked: [number, readonly number[]][] = [];
-    const pick: Balancer['pick'] = (candidates, tried) => (asked.push([candidates, tried]), 2 - tried.length);
+  it('asks the balancer only about those that were not tried, and only while there is a choice', () => {
+    const asked: [string, boolean][] = [];
+    const pick: Balancer['pick'] = (candidates, { again }) => {
+      asked.push([candidates.map(({ name }) => name.slice(7, 8)).join(''), again]);
+      return candidates.length - 1;
+    };
     expect(tries(setOf('abc', { name: 'downwards', pick }), 3)).toBe('cba');
     expect(asked).toEqual([
-      [3, []],
-      [3, [2]],
-      [3, [2, 1]],
+      ['abc', false],
+      ['ab', true],
     ]);
   });
 
@@ -97,12 +99,14 @@ describe('endpointsOf', () => {
     ['http://host:80/', { origin: 'http://host', host: 'host', basePath: '' }],
     ['http://[::1]:9/a/b', { origin: 'http://[::1]:9', host: '[::1]:9', basePath: '/a/b' }],
   ])('%s', (text, expected) => {
-    expect(endpointsOf([text])).toEqual([{ name: expected.origin, ...expected }]);
+    expect(endpointsOf([{ url: text }])).toEqual([
+      { name: expected.origin, ...expected, weight: 1, priority: 0, zone: undefined, metadata: {} },
+    ]);
   });
 
   it('names endpoints of one origin apart, without their paths', () => {
     const urls = ['http://a.test/tenant-secret', 'http://a.test/other', 'http://b.test'];
-    expect(endpointsOf(urls).map(({ name }) => name)).toEqual([
+    expect(endpointsOf(urls.map((url) => ({ url }))).map(({ name }) => name)).toEqual([
       'http://a.test',
       'http://a.test#2',
       'http://b.test',

@@ -1,14 +1,12 @@
 import { describe, expect, it } from 'vitest';
-import { RoundRobin } from '../../src/balancing/round-robin.ts';
 import type { Attempt, Classify } from '../../src/core/exchange.ts';
 import type { Outcome } from '../../src/core/outcome.ts';
 import { verdictOf } from '../../src/core/verdict.ts';
 import { generic } from '../../src/dialects/generic.ts';
 import { classifier } from '../../src/endpoints/classify.ts';
-import { EndpointSet } from '../../src/endpoints/endpoint-set.ts';
-import { endpointsOf } from '../../src/endpoints/endpoint.ts';
 import { withRemainingTime } from '../../src/endpoints/remaining-time.ts';
 import { selectEndpoint } from '../../src/endpoints/select-endpoint.ts';
+import { endpointSetOf } from '../support/endpoint-sets.ts';
 import { settle } from '../support/fake-clock.ts';
 import {
   Script,
@@ -33,12 +31,7 @@ function rig(
   const { clock, events } = kit();
   const { classify = byTheBook, urls = ['http://a.test', 'http://b.test'] } = options;
   const script = new Script<Attempt>(clock, ...steps);
-  const members = endpointsOf(urls).map((endpoint) => ({
-    endpoint,
-    send: script.next,
-    connections: () => ({ connected: 0, free: 0, running: 0 }),
-  }));
-  const set = new EndpointSet(members, new RoundRobin());
+  const set = endpointSetOf(urls, script.next, clock);
   const select = selectEndpoint(set, classify, { clock, emit: events.emit, upstream: 'main' });
   const start = (parts: ExchangeParts = {}) => {
     const exchange = exchangeAt(clock, parts);

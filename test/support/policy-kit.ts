@@ -35,6 +35,10 @@ export const ENDPOINT: Endpoint = {
   origin: 'http://one.test',
   host: 'one.test',
   basePath: '',
+  weight: 1,
+  priority: 0,
+  zone: undefined,
+  metadata: {},
 };
 
 /** A body that ends when the test says so. It ends by itself when its attempt is cancelled, if it is bound to one. */

@@ -1,0 +1,51 @@
+/** All endpoints of one upstream that there are or were lately, with what happened to them. Lives through reloads. */
+import type { Clock } from '../core/clock.ts';
+import type { EndpointState } from '../core/endpoint.ts';
+import type { Emit } from '../core/events.ts';
+import { Member } from './member.ts';
+
+declare module '../core/events.ts' {
+  interface EventMap {
+    /** An endpoint is given calls again, or not any more. */
+    'endpoint-changed': {
+      readonly upstream: string;
+      readonly endpoint: string;
+      readonly from: EndpointState;
+      readonly to: EndpointState;
+    };
+  }
+}
+
+export class Roster {
+  readonly #deps: { readonly clock: Clock; readonly emit: Emit; readonly upstream: string };
+  readonly #members = new Map<string, Member>();
+  /** Changes whenever the state of an endpoint does. */
+  version = 0;
+
+  constructor(deps: { clock: Clock; emit: Emit; upstream: string }) {
+    this.#deps = deps;
+  }
+
+  /** The endpoint of that name; one that nobody has asked for before is new and unharmed. */
+  member(name: string): Member {
+    const known = this.#members.get(name);
+    if (known) return known;
+    const { clock } = this.#deps;
+    const member = new Member(name, {
+      now: () => clock.now(),
+      onChange: (_, from, to) => this.#changed(name, from, to),
+    });
+    this.#members.set(name, member);
+    return member;
+  }
+
+  /** Forgets an endpoint that is gone: should it come back, it is as good as new. */
+  forget(name: string): void {
+    this.#members.delete(name);
+  }
+
+  #changed(endpoint: string, from: EndpointState, to: EndpointState): void {
+    this.version += 1;
+    this.#deps.emit('endpoint-changed', { upstream: this.#deps.upstream, endpoint, from, to });
+  }
+}

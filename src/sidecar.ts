@@ -192,8 +192,11 @@ function stateOf(upstream: LiveUpstream): UpstreamState {
   return {
     name: upstream.name,
     policy: (name) => upstream.policies.get(name)?.snapshot(),
-    endpoints: upstream.endpoints.members.map(({ endpoint, connections }) => ({
-      name: endpoint.name,
+    panicking: upstream.endpoints.panicking,
+    endpoints: upstream.endpoints.members.map(({ name, member, connections }) => ({
+      name,
+      state: member.state,
+      active: member.active,
       ...connections(),
     })),
   };

@@ -4,6 +4,7 @@ import type { FastifyInstance } from 'fastify';
 import type { AdminDeps } from './admin-deps.ts';
 import { breakerRoutes } from './breaker-routes.ts';
 import { configRoutes } from './config-routes.ts';
+import { endpointRoutes } from './endpoint-routes.ts';
 import { eventRoutes } from './event-routes.ts';
 import { credentialRoutes } from './credential-routes.ts';
 import { makeGuards } from './guards.ts';
@@ -48,6 +49,7 @@ function adminRoutes(app: FastifyInstance, deps: AdminDeps, host: string): void 
   app.addHook('onRequest', guards.host);
   upstreamRoutes(app, deps);
   breakerRoutes(app, deps, guards);
+  endpointRoutes(app, deps, guards);
   credentialRoutes(app, deps, guards);
   configRoutes(app, deps, guards);
   eventRoutes(app, deps);

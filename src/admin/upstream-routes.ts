@@ -1,5 +1,6 @@
 /** The upstreams as they are now: where they lead, and what every policy around them has in its hands. */
 import type { FastifyInstance } from 'fastify';
+import { ENDPOINT_STATES } from '../core/endpoint.ts';
 import type { LiveUpstream } from '../runtime/upstream.ts';
 import type { AdminDeps } from './admin-deps.ts';
 import { requireConfig } from './admin-deps.ts';
@@ -14,6 +15,24 @@ export const nameSchema = {
 /** Plain data of a policy's own choosing. */
 export const snapshotSchema = { type: 'object', additionalProperties: true } as const;
 
+export const endpointSchema = {
+  type: 'object',
+  properties: {
+    name: { type: 'string' },
+    state: { type: 'string', enum: ENDPOINT_STATES },
+    weight: { type: 'number' },
+    priority: { type: 'integer' },
+    zone: { type: 'string' },
+    metadata: { type: 'object', additionalProperties: { type: 'string' } },
+    active: { type: 'integer' },
+    total: { type: 'integer' },
+    latencyMs: { type: 'number' },
+    connected: { type: 'integer' },
+    free: { type: 'integer' },
+    running: { type: 'integer' },
+  },
+} as const;
+
 const upstreamSchema = {
   type: 'object',
   required: ['name', 'dialect', 'endpoints', 'policies'],
@@ -22,18 +41,8 @@ const upstreamSchema = {
     dialect: { type: 'string' },
     route: { type: 'string' },
     listen: { type: 'string' },
-    endpoints: {
-      type: 'array',
-      items: {
-        type: 'object',
-        properties: {
-          name: { type: 'string' },
-          connected: { type: 'integer' },
-          free: { type: 'integer' },
-          running: { type: 'integer' },
-        },
-      },
-    },
+    panicking: { type: 'boolean' },
+    endpoints: { type: 'array', items: endpointSchema },
     policies: {
       type: 'array',
       items: { type: 'object', properties: { name: { type: 'string' }, state: snapshotSchema } },
@@ -82,10 +91,21 @@ function viewOf(upstream: LiveUpstream) {
     dialect: upstream.identity.dialect.name,
     route: upstream.settings.route,
     listen: upstream.settings.listen,
-    endpoints: upstream.endpoints.members.map(({ endpoint, connections }) => ({
-      name: endpoint.name,
-      ...connections(),
-    })),
+    panicking: upstream.endpoints.panicking,
+    endpoints: upstream.endpoints.members.map(endpointView),
     policies: upstream.snapshots(),
+  };
+}
+
+type EndpointOfUpstream = LiveUpstream['endpoints']['members'][number];
+
+export function endpointView({ endpoint, member, latencyMs, connections }: EndpointOfUpstream) {
+  const { name, weight, priority, zone, metadata } = endpoint;
+  const { state, active, total } = member;
+  return {
+    ...{ name, state, weight, priority, metadata },
+    ...(zone !== undefined && { zone }),
+    ...{ active, total, latencyMs: Math.round(latencyMs) },
+    ...connections(),
   };
 }

@@ -73,7 +73,7 @@ const endpoint = z.strictObject({
     .max(100)
     .default(0)
     .describe('0 is asked first, 1 while none of 0 is available, and so on.'),
-  zone: z.string().min(1).max(100).optional().describe('Where it stands, for `balance.zone`.'),
+  zone: z.string().min(1).max(100).optional().describe('Where it stands.'),
   metadata: z
     .record(z.string(), z.string())
     .default({})

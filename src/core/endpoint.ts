@@ -47,3 +47,9 @@ export const ENDPOINT_STATES = [
 ] as const;
 
 export type EndpointState = (typeof ENDPOINT_STATES)[number];
+
+/** What active checks found. `unknown`: there are none. */
+export type Health = 'unknown' | 'starting' | 'healthy' | 'degraded' | 'unhealthy';
+
+/** An operator's decision, or the endpoint's own wish. */
+export type Operation = 'enabled' | 'draining' | 'disabled';

@@ -120,14 +120,18 @@ export class EndpointSet {
     this.#sourceVersion = source.version;
     const before = new Map(this.#members.map((one) => [one.name, one]));
     const { slowStart } = this.#options;
-    this.#members = endpointsOf(source.endpoints).map((endpoint) => {
-      const known = before.get(endpoint.name);
+    const next = endpointsOf(source.endpoints);
+    const addresses = new Map(next.map(({ name, basePath }) => [name, basePath]));
+    for (const { endpoint } of [...before.values()]) {
+      if (addresses.get(endpoint.name) === endpoint.basePath) continue;
       before.delete(endpoint.name);
-      const way = known && known.endpoint.basePath === endpoint.basePath ? known : this.#deps.reach(endpoint);
+      this.#deps.left?.(endpoint);
+    }
+    this.#members = next.map((endpoint) => {
+      const way = before.get(endpoint.name) ?? this.#deps.reach(endpoint);
       return new ReachableEndpoint(endpoint, roster.member(endpoint.name), way, { slowStart, now });
     });
     this.#eligibleAt = undefined;
-    for (const { endpoint } of before.values()) this.#deps.left?.(endpoint);
   }
 }
 

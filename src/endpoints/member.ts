@@ -3,13 +3,7 @@
  * and is the same object for all variants of an upstream's policies.
  */
 import { PeakEwma } from '../algorithms/peak-ewma.ts';
-import type { EndpointState } from '../core/endpoint.ts';
-
-/** What active checks found. `unknown`: there are none. */
-export type Health = 'unknown' | 'starting' | 'healthy' | 'degraded' | 'unhealthy';
-
-/** An operator's decision, or the endpoint's own wish. */
-export type Operation = 'enabled' | 'draining' | 'disabled';
+import type { EndpointState, Health, Operation } from '../core/endpoint.ts';
 
 export interface MemberDeps {
   /** Told of every change of the state that others see. */

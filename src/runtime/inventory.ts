@@ -10,6 +10,8 @@ export interface Part {
 export class Inventory {
   readonly #previous: ReadonlyMap<string, Part>;
   readonly #parts = new Map<string, Part>();
+  /** What was let go of must not come back from before. */
+  readonly #released = new Set<string>();
 
   constructor(previous?: Inventory) {
     this.#previous = previous ? previous.#parts : new Map();
@@ -26,7 +28,7 @@ export class Inventory {
     const fingerprint = JSON.stringify(description) ?? '';
     const own = this.#parts.get(name);
     if (own?.fingerprint === fingerprint) return own.value as T;
-    const before = this.#previous.get(name);
+    const before = this.#released.has(name) ? undefined : this.#previous.get(name);
     const value =
       before?.fingerprint === fingerprint ? (before.value as T) : build(before?.value as T | undefined);
     this.#parts.set(name, { fingerprint, value });
@@ -41,6 +43,7 @@ export class Inventory {
     for (const [name, { value }] of this.#parts) {
       if (!names.some((one) => name === one || (one.endsWith('/') && name.startsWith(one)))) continue;
       this.#parts.delete(name);
+      this.#released.add(name);
       taken.push(value);
     }
     return taken;

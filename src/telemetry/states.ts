@@ -1,4 +1,5 @@
 /** What gauges ask of the rest of the process. */
+import type { EndpointState } from '../core/endpoint.ts';
 import type { Snapshot } from '../core/policy.ts';
 
 export interface States {
@@ -15,8 +16,12 @@ export interface UpstreamState {
   readonly name: string;
   /** Snapshot of the policy of that name; undefined when the upstream has none. */
   policy(name: string): Snapshot | undefined;
+  /** Too few endpoints are well; all are used. */
+  readonly panicking: boolean;
   readonly endpoints: readonly {
     readonly name: string;
+    readonly state: EndpointState;
+    readonly active: number;
     readonly connected: number;
     readonly running: number;
   }[];

@@ -76,3 +76,17 @@ describe('Inventory', () => {
     expect(new Inventory(first).keep('a', undefined, make)).toBe(part);
   });
 });
+
+describe('release', () => {
+  it('takes out parts by name and by prefix, and builds them anew when they are asked for again', () => {
+    const before = new Inventory();
+    before.keep('a/one', 1, () => 'old one');
+    const inventory = new Inventory(before);
+    inventory.keep('a/one', 1, () => 'never built');
+    inventory.keep('a/two', 2, () => 'two');
+    inventory.keep('ab', 3, () => 'other');
+    expect(inventory.release(['a/'])).toEqual(['old one', 'two']);
+    expect(inventory.keep('a/one', 1, () => 'new one')).toBe('new one');
+    expect(inventory.keep('ab', 3, () => 'never built')).toBe('other');
+  });
+});

@@ -32,14 +32,14 @@ export class ConsistentHash implements Balancer {
     const hash = hashText(key);
     const room = this.#roomOf(candidates);
     let [best, bestScore] = [-1, Number.NEGATIVE_INFINITY];
-    let [any, anyScore] = [0, Number.NEGATIVE_INFINITY];
+    let [home, homeScore] = [0, Number.NEGATIVE_INFINITY];
     for (let i = 0; i < candidates.length; i++) {
       const candidate = candidates[i] as Candidate;
       const score = rendezvousScore(hash, this.#hashOf(candidate.name), candidate.weight);
-      if (score > anyScore) [any, anyScore] = [i, score];
+      if (score > homeScore) [home, homeScore] = [i, score];
       if (score > bestScore && room(candidate)) [best, bestScore] = [i, score];
     }
-    return best >= 0 ? best : any;
+    return best >= 0 ? best : home;
   }
 
   #hashOf(name: string): number {

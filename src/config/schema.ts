@@ -8,6 +8,7 @@ import { DIALECT_NAMES } from '../dialects/index.ts';
 import { a2aOptionsSchema } from '../dialects/a2a-options.ts';
 import { mcpOptionsSchema } from '../dialects/mcp-options.ts';
 import { ATTEMPT_POLICIES, EXCHANGE_POLICIES } from '../pipeline.ts';
+import { balanceSchema } from '../schema/balance.ts';
 import { playgroundSchema } from '../playground/schema.ts';
 import { credentialsSchema } from '../schema/credentials.ts';
 import { overridesSchema } from './override-section.ts';
@@ -124,6 +125,7 @@ const sharedUpstreamShape = {
     .describe(
       'Your word on sending a request twice. `true`: it does no harm here, POSTs are retried like GETs. `compute`: it does none but cost where the dialect knows that a call only computes something, such as a completion; it may then be billed twice.',
     ),
+  balance: balanceSchema,
   replayLimit: size
     .prefault('10MiB')
     .describe('Request bodies up to this size are kept for retries; larger ones are sent once.'),

@@ -118,6 +118,8 @@ export class Exchange {
   ownsRetries = false;
   /** Lower-case names of fields that a ladder has set, secrets perhaps: they are for one upstream alone. */
   borrowedHeaders: ReadonlySet<string> = NONE;
+  /** What keeps it together with others at one endpoint; null where nothing does, undefined while nobody has looked. */
+  affinity: string | null | undefined;
   #call: CallFacts | undefined;
 
   constructor(init: ExchangeInit, parent?: Exchange) {
@@ -147,8 +149,13 @@ export class Exchange {
 
   /** What is asked for, as the upstream's protocol says. */
   get call(): CallFacts {
-    this.#call ??= this.upstream.dialect.readCall?.(this.request, () => jsonIn(this.body)) ?? UNKNOWN_CALL;
+    this.#call ??= this.upstream.dialect.readCall?.(this.request, () => this.readJson()) ?? UNKNOWN_CALL;
     return this.#call;
+  }
+
+  /** The body as JSON, parsed anew each time; undefined where it is not here as a whole, or is none. */
+  readJson(): unknown {
+    return jsonIn(this.body);
   }
 
   #init(): ExchangeInit {

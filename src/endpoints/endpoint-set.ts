@@ -4,6 +4,7 @@ import type { Endpoint } from '../core/endpoint.ts';
 import type { EndpointSource } from '../core/endpoint-source.ts';
 import type { Exchange } from '../core/exchange.ts';
 import type { ResponseHead } from '../core/outcome.ts';
+import type { Affinity } from './affinity.ts';
 import { eligible } from './eligible.ts';
 import type { Eligible, EligibleOptions } from './eligible.ts';
 import { endpointsOf } from './endpoint.ts';
@@ -11,11 +12,15 @@ import { ReachableEndpoint } from './reachable.ts';
 import type { SlowStart, Way } from './reachable.ts';
 import type { Roster } from './roster.ts';
 import type { Sessions } from './sessions.ts';
+import { nearby } from './zone.ts';
+import type { ZonePreference } from './zone.ts';
 
 export interface EndpointSetDeps {
   readonly source: EndpointSource;
   readonly roster: Roster;
   readonly balancer: Balancer;
+  /** Calls that belong together, and the balancer that keeps them so. */
+  readonly affinity?: (Affinity & { readonly balancer: Balancer }) | undefined;
   /** What belongs to a session goes where the session lives. */
   readonly sessions?: Sessions | undefined;
   readonly now: () => number;
@@ -27,6 +32,7 @@ export interface EndpointSetDeps {
 
 export interface EndpointSetOptions extends EligibleOptions {
   readonly slowStart: SlowStart;
+  readonly zone?: ZonePreference | undefined;
 }
 
 const NO_OPTIONS: EndpointSetOptions = { panicThreshold: 0, slowStart: { windowMs: 0, from: 1 } };
@@ -62,6 +68,11 @@ export class EndpointSet {
     return this.#homeOf(exchange) ?? this.#balanced(exchange);
   }
 
+  /** Which endpoint is next stands in the request's body, which must be here first. */
+  get needsBody(): boolean {
+    return this.#deps.affinity?.needsBody === true && this.#members.length > 1;
+  }
+
   /** Where a session lives is learnt from the answers. */
   answered({ request }: Exchange, { name }: Endpoint, head: ResponseHead): void {
     if (this.#members.length > 1) this.#deps.sessions?.answered(request, head, name);
@@ -91,9 +102,14 @@ export class EndpointSet {
     const { endpoints } = this.#choices();
     const tried = this.#tried(exchange);
     const untried = tried.size === 0 ? endpoints : endpoints.filter(({ name }) => !tried.has(name));
-    const candidates = untried.length > 0 ? untried : endpoints;
-    if (candidates.length <= 1) return candidates[0];
-    return candidates[this.#deps.balancer.pick(candidates, { key: undefined, again: tried.size > 0 })];
+    const left = untried.length > 0 ? untried : endpoints;
+    if (left.length <= 1) return left[0];
+    const { affinity, balancer } = this.#deps;
+    const again = tried.size > 0;
+    const key = affinity?.keyOf(exchange);
+    if (affinity && key !== undefined) return left[affinity.balancer.pick(left, { key, again })];
+    const candidates = this.#options.zone ? nearby(left, this.#options.zone) : left;
+    return candidates[balancer.pick(candidates, { key: undefined, again })];
   }
 
   #choices(): Eligible {

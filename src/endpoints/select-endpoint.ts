@@ -24,6 +24,7 @@ export function selectEndpoint(
 ): Next<Exchange> {
   const { clock } = deps;
   return async (exchange: Exchange, cancellation: Cancellation): Promise<Outcome> => {
+    if (endpoints.needsBody && exchange.body.peek() === undefined) await exchange.body.whole();
     const chosen = endpoints.pick(exchange);
     if (!chosen) return rejection('no_endpoint', 'refused');
     // Here, because only here it is known whose base path it is: a ladder leads to other upstreams.

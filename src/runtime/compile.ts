@@ -1,5 +1,4 @@
 /** From configuration to live objects: the one code path for start and reload. */
-import { RoundRobin } from '../balancing/round-robin.ts';
 import type { Config, UpstreamConfig } from '../config/schema.ts';
 import { keysOf } from '../schema/credentials.ts';
 import type { Clock } from '../core/clock.ts';
@@ -16,6 +15,7 @@ import { dialectOf } from '../dialects/index.ts';
 import { FixedSource } from '../discovery/fixed.ts';
 import { classifier } from '../endpoints/classify.ts';
 import { EndpointSet } from '../endpoints/endpoint-set.ts';
+import type { EndpointSetDeps } from '../endpoints/endpoint-set.ts';
 import { withForwarded } from '../endpoints/forwarded.ts';
 import { callMatcher } from '../endpoints/match-call.ts';
 import { withRemainingTime } from '../endpoints/remaining-time.ts';
@@ -28,6 +28,7 @@ import { ATTEMPT_POLICIES, EXCHANGE_POLICIES, compose } from '../pipeline.ts';
 import type { AnyModule } from '../pipeline.ts';
 import type { ConnectionWatch } from '../transport/connection-watch.ts';
 import { EndpointTransport } from '../transport/endpoint-transport.ts';
+import { affinityFor, balancerOf, setOptionsOf } from './balancers.ts';
 import type { Inventory } from './inventory.ts';
 import { retire } from './retire.ts';
 import { transportOptionsOf } from './transport-options.ts';
@@ -134,17 +135,21 @@ class UpstreamCompiler {
   }
 
   #endpoints(variant: Variant): EndpointSet {
-    const { clock, emit } = this.#deps;
+    const { clock, emit, random } = this.#deps;
+    const { balance } = this.#config;
     const name = this.#name;
     const roster = this.#inventory.keep(
       `${name}/roster`,
       null,
       () => new Roster({ clock, emit, upstream: name }),
     );
-    return new EndpointSet({
+    const deps: EndpointSetDeps = {
       source: new FixedSource(this.#config.endpoints),
       roster,
-      balancer: this.#inventory.keep(`${name}/balancer`, 'round-robin', () => new RoundRobin()),
+      balancer: this.#inventory.keep(`${name}/balancer`, balance.algorithm, () =>
+        balancerOf(balance.algorithm, random),
+      ),
+      affinity: affinityFor(balance, random),
       sessions: this.#sessions(),
       now: () => clock.now(),
       reach: (endpoint) => this.#reach(endpoint, variant),
@@ -157,7 +162,8 @@ class UpstreamCompiler {
           ]),
         );
       },
-    });
+    };
+    return new EndpointSet(deps, setOptionsOf(balance));
   }
 
   #sessions(): Sessions | undefined {

@@ -6,7 +6,7 @@ import type { EndpointDescription } from '../../src/core/endpoint.ts';
 import type { Next } from '../../src/core/policy.ts';
 import { FixedSource } from '../../src/discovery/fixed.ts';
 import { EndpointSet } from '../../src/endpoints/endpoint-set.ts';
-import type { EndpointSetOptions } from '../../src/endpoints/endpoint-set.ts';
+import type { EndpointSetDeps, EndpointSetOptions } from '../../src/endpoints/endpoint-set.ts';
 import { Roster } from '../../src/endpoints/roster.ts';
 import type { FakeClock } from './fake-clock.ts';
 
@@ -16,6 +16,7 @@ export interface EndpointSetParts {
   readonly balancer?: Balancer;
   readonly roster?: Roster;
   readonly options?: EndpointSetOptions;
+  readonly affinity?: EndpointSetDeps['affinity'];
 }
 
 export const rosterOf = (clock: FakeClock): Roster =>
@@ -25,7 +26,7 @@ export function endpointSetOf(
   endpoints: readonly (string | EndpointDescription)[],
   send: Next<Attempt>,
   clock: FakeClock,
-  { balancer = new RoundRobin(), roster = rosterOf(clock), options }: EndpointSetParts = {},
+  { balancer = new RoundRobin(), roster = rosterOf(clock), options, affinity }: EndpointSetParts = {},
 ): EndpointSet {
   const source = new FixedSource(endpoints.map((one) => (typeof one === 'string' ? { url: one } : one)));
   return new EndpointSet(
@@ -33,6 +34,7 @@ export function endpointSetOf(
       source,
       roster,
       balancer,
+      affinity,
       now: () => clock.now(),
       reach: () => ({ send, connections: () => NO_CONNECTIONS }),
     },

@@ -83,8 +83,12 @@ class Level<T> {
   /** Of those who wait, so many go before one more of that flow, if all flows hold the same. */
   before(flow: string): number {
     const own = this.flows.get(flow)?.size ?? 0;
-    let before = own;
-    for (const [name, { size }] of this.flows) if (name !== flow) before += Math.min(size, own + 1);
+    let [before, isPast] = [own, false];
+    for (const [name, { size }] of this.flows) {
+      if (name === flow) isPast = true;
+      // Those whose turn comes after its own have had one less.
+      else before += Math.min(size, isPast ? own : own + 1);
+    }
     return before;
   }
 }

@@ -4,7 +4,7 @@
  *
  * It compares the median of each round with a baseline. Three things differ from its models, since calls of models are
  * few, and their latencies vary by a factor of ten:
- * - A round is as many answers as the limit, at least ten: about one round trip (Little's law), whatever the traffic.
+ * - A round is as many answers as the limit, at least sixteen: about one round trip (Little's law), whatever the traffic.
  * - The baseline is learnt while the limit does not bind, and at the minimum. A latency that stays high makes the limit
  *   sink to the minimum, where it is taken for the new baseline: there is no need to throttle healthy traffic for a
  *   measurement, as Envoy does, and overload cannot pass for normal, as it does in a long average.
@@ -22,7 +22,9 @@ export interface GradientOptions {
 }
 
 /** The median of fewer says little. */
-const MIN_ROUND = 10;
+const MIN_ROUND = 16;
+/** So many rounds are averaged for the first baseline. */
+const FIRST_ROUNDS = 3;
 /** No round takes more than half of the limit. */
 const STEEPEST = 0.5;
 /** Share of a new median in the baseline: while the limit does not bind; at the minimum; in what is usual of late. */
@@ -37,6 +39,7 @@ export class GradientLimit implements ConcurrencyLimit {
   #recent = new MovingAverage(RECENT);
   /** Durations of the present round. */
   #round: number[] = [];
+  #rounds = 0;
   /** Most at a time in the present round. */
   #peak = 0;
   #shrunkAt = Number.NEGATIVE_INFINITY;
@@ -81,11 +84,12 @@ export class GradientLimit implements ConcurrencyLimit {
     const [median, peak] = [medianOf(this.#round), this.#peak];
     this.#newRound();
     this.#recent.add(median);
-    const before = this.#baselineMs;
-    this.#learn(median, peak);
-    // The first round is the baseline.
-    if (before === undefined) return;
+    this.#rounds += 1;
     const { tolerance } = this.#options;
+    const before = this.#baselineMs ?? median;
+    this.#baselineMs = this.#learnt(before, median, peak);
+    // One median says little of what is usual.
+    if (this.#rounds <= FIRST_ROUNDS) return;
     // What answers could take, by what they do take; 0 ms can be read from a coarse clock.
     const slack = (before * tolerance) / Math.max(median, 1e-3);
     if (slack < 1 && 2 * peak >= this.current) this.#shrink(Math.max(STEEPEST, slack), now);
@@ -93,16 +97,16 @@ export class GradientLimit implements ConcurrencyLimit {
       this.#range.growBy(Math.sqrt(this.#range.value) * Math.min(1, (slack - 1) / (tolerance - 1)));
   }
 
-  #learn(median: number, peak: number): void {
+  /** The baseline after a round. */
+  #learnt(base: number, median: number, peak: number): number {
     const { tolerance } = this.#options;
-    const base = (this.#baselineMs ??= median);
-    const recent = this.#recent.value ?? median;
-    if (this.#range.isAtMinimum) this.#baselineMs = base + (median - base) * RELEARN;
+    if (this.#rounds <= FIRST_ROUNDS) return base + (median - base) / this.#rounds;
+    if (this.#range.isAtMinimum) return base + (median - base) * RELEARN;
     // Others load the upstream, too: what is far too slow counts for no more than what is tolerable.
-    else if (peak < this.current)
-      this.#baselineMs = base + (Math.min(median, base * tolerance) - base) * LEARN;
+    if (peak < this.current) return base + (Math.min(median, base * tolerance) - base) * LEARN;
     // Faster under load than it was without, and not by chance.
-    else if (recent * tolerance < base) this.#baselineMs = recent;
+    const recent = this.#recent.value ?? median;
+    return recent * tolerance < base ? recent : base;
   }
 
   #shrink(share: number, now: number): void {

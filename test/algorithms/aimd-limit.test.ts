@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { AimdLimit } from '../../src/algorithms/aimd-limit.ts';
 import { LimitRange } from '../../src/algorithms/concurrency-limit.ts';
 
-function limitOf({ latencyThresholdMs = false as number | false, initial = 8, max = 20 } = {}): AimdLimit {
+function limitOf({ latencyThresholdMs = false, initial = 8, max = 20 } = {}): AimdLimit {
   return new AimdLimit({ backoffRatio: 0.5, latencyThresholdMs }, new LimitRange({ min: 2, max }, initial));
 }
 

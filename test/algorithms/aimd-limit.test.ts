@@ -3,9 +3,13 @@ import { describe, expect, it } from 'vitest';
 import { AimdLimit } from '../../src/algorithms/aimd-limit.ts';
 import { LimitRange } from '../../src/algorithms/concurrency-limit.ts';
 
-function limitOf({ latencyThresholdMs = false, initial = 8, max = 20 } = {}): AimdLimit {
-  return new AimdLimit({ backoffRatio: 0.5, latencyThresholdMs }, new LimitRange({ min: 2, max }, initial));
+interface Parts {
+  readonly latencyThresholdMs?: number | false;
+  readonly initial?: number;
 }
+
+const limitOf = ({ latencyThresholdMs = false, initial = 8 }: Parts = {}): AimdLimit =>
+  new AimdLimit({ backoffRatio: 0.5, latencyThresholdMs }, new LimitRange({ min: 2, max: 20 }, initial));
 
 const ok = (startedAt: number, durationMs = 100) => ({ startedAt, durationMs, end: 'ok' as const });
 const dropped = (startedAt: number) => ({ startedAt, durationMs: 100, end: 'dropped' as const });

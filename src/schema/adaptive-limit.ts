@@ -28,11 +28,11 @@ export const adaptiveLimitSchema = z
         .describe('gradient: how many times as long as without load answers may take.'),
       latencyThreshold: z
         .union([z.literal(false), positiveDuration])
-        .default(false)
+        .prefault(false)
         .describe('aimd: an answer whose head takes longer counts as a drop. `false`: none does.'),
     }),
   ])
-  .default(false)
+  .prefault(false)
   .describe('Find the limit by how the upstream bears the load. `false`: it is `maxConcurrent`.');
 
 export type AdaptiveLimitOptions = Exclude<z.output<typeof adaptiveLimitSchema>, false>;

@@ -4,7 +4,9 @@ import type { Cancellation } from './core/cancellation.ts';
 import type { Attempt, Exchange } from './core/exchange.ts';
 import type { Next, Policy, PolicyModule, Scope } from './core/policy.ts';
 import {
+  adaptiveThrottling,
   attemptTimeout,
+  bulkhead,
   circuitBreaker,
   commitGate,
   credentials,
@@ -21,8 +23,10 @@ export const EXCHANGE_POLICIES = [
   fallback, //        outermost: can answer for any ending below, refusals included
   deadline, //        bounds queueing, backoff and all attempts; the ladder above may still answer when it passed
   spendCap, //        above retry, which asks it before every further try, as the ladder above does
+  bulkhead, //        one permit per exchange however often retried, held to the end of the body
   retry, //           sees every ending below; spends the retry budget
   pacing, //          inside retry, so that every try waits for room; outside the breaker, for a wait is no slow call
+  adaptiveThrottling, // every try counts; after the wait for room, for that may be long; bends before the breaker breaks
   circuitBreaker, //  inside retry, so that every try counts; before selection, so that refusal is free and ends retrying
 ] as const satisfies readonly AnyModule<Exchange>[];
 

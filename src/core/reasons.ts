@@ -82,6 +82,16 @@ export const REASONS = {
     'No credential for the upstream is accepted at present.',
   ),
   paced: reason(429, 'http_request_error', "The provider's rate limit leaves no room for this call now."),
+  concurrency_limit: reason(
+    503,
+    'connection_limit_reached',
+    'The upstream has as many calls at a time as it may have.',
+  ),
+  load_shed: reason(
+    503,
+    'destination_unavailable',
+    'The upstream turns calls away for overload; this one was not sent.',
+  ),
   shutting_down: reason(503, 'destination_unavailable', 'The sidecar is stopping.'),
   internal_error: reason(500, 'proxy_internal_error', 'The sidecar failed; this is a bug in it.'),
   // The request itself.

@@ -1,5 +1,7 @@
 /** All policies. Their order is pipeline.ts's business. */
+export { adaptiveThrottling } from './adaptive-throttling.ts';
 export { attemptTimeout } from './attempt-timeout.ts';
+export { bulkhead } from './bulkhead.ts';
 export { circuitBreaker } from './circuit-breaker.ts';
 export { commitGate } from './commit-gate.ts';
 export { credentials } from './credentials.ts';

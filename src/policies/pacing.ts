@@ -152,7 +152,7 @@ export class Pacing implements Policy<Exchange> {
   async #wait(exchange: Exchange, demand: Demand, cancellation: Cancellation): Promise<Admission> {
     const { clock, emit, upstream } = this.#deps;
     const since = clock.now();
-    const rank = rankOf(exchange.request.headers, this.#options.priority);
+    const rank = rankOf(exchange, this.#options.priority);
     const { deadlineAt } = exchange;
     const admission = await this.#line.wait({ demand, rank, deadlineAt, cancellation });
     const waitedMs = clock.now() - since;

@@ -1,7 +1,9 @@
 /** Everything that telemetry knows of, one file each. The order means nothing. */
 import type { Topic } from '../topic.ts';
+import { adaptiveThrottling } from './adaptive-throttling.ts';
 import { attemptTimeout } from './attempt-timeout.ts';
 import { attempts } from './attempts.ts';
+import { bulkhead } from './bulkhead.ts';
 import { circuitBreaker } from './circuit-breaker.ts';
 import { configuration } from './configuration.ts';
 import { credentials } from './credentials.ts';
@@ -18,8 +20,10 @@ import { store } from './store.ts';
 import { usage } from './usage.ts';
 
 export const TOPICS: readonly Topic[] = [
+  adaptiveThrottling,
   attemptTimeout,
   attempts,
+  bulkhead,
   circuitBreaker,
   configuration,
   credentials,

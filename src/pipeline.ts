@@ -10,6 +10,7 @@ import {
   credentials,
   deadline,
   fallback,
+  hedge,
   resume,
   pacing,
   retry,
@@ -22,6 +23,7 @@ export const EXCHANGE_POLICIES = [
   deadline, //        bounds queueing, backoff and all attempts; the ladder above may still answer when it passed
   spendCap, //        above retry, which asks it before every further try, as the ladder above does
   retry, //           sees every ending below; spends the retry budget
+  hedge, //           inside retry, for which a race is one try; outside pacing and breaker, which every attempt passes
   pacing, //          inside retry, so that every try waits for room; outside the breaker, for a wait is no slow call
   circuitBreaker, //  inside retry, so that every try counts; before selection, so that refusal is free and ends retrying
 ] as const satisfies readonly AnyModule<Exchange>[];

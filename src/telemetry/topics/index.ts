@@ -9,6 +9,7 @@ import { deadline } from './deadline.ts';
 import { endpoints } from './endpoints.ts';
 import { exchanges } from './exchanges.ts';
 import { fallback } from './fallback.ts';
+import { hedge } from './hedge.ts';
 import { pacing } from './pacing.ts';
 import { processTopic } from './process.ts';
 import { resume } from './resume.ts';
@@ -26,6 +27,7 @@ export const TOPICS: readonly Topic[] = [
   endpoints,
   exchanges,
   fallback,
+  hedge,
   pacing,
   processTopic,
   resume,

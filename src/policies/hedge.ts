@@ -122,7 +122,7 @@ export class Hedge implements Policy<Exchange> {
     const { upstream, request } = exchange;
     const { sessionHeader } = upstream.dialect;
     const now = this.deps.clock.now();
-    if (!exchange.body.shareable) return 'not-replayable';
+    if (!exchange.body.replayable) return 'not-replayable';
     // It lives at one endpoint, which would get the same twice, by the same name.
     if (sessionHeader !== undefined && hasHeader(request.headers, sessionHeader)) return 'session';
     if (!mayRunTwice(exchange)) return 'unsafe';
@@ -207,9 +207,12 @@ class Heat {
     runner.attempt = attempt;
     if (runner.spare) this.#noteSpare(attempt);
     this.#begunAt = attempt.startedAt;
-    const { delayMs, options, deps } = this.#policy;
-    if (delayMs === undefined || this.#spares >= options.maxSpares) return;
-    this.#timer = deps.clock.setTimer(delayMs, () => this.#fire(delayMs));
+    const { delayMs, options } = this.#policy;
+    if (delayMs !== undefined && this.#spares < options.maxSpares) this.#fireAfter(delayMs);
+  }
+
+  #fireAfter(delayMs: number): void {
+    this.#timer = this.#policy.deps.clock.setTimer(delayMs, () => this.#fire(delayMs));
   }
 
   #noteSpare(attempt: Attempt): void {
@@ -222,6 +225,9 @@ class Heat {
   #fire(delayMs: number): void {
     this.#timer = undefined;
     if (this.#race.over || this.#cancellation.cancelled) return;
+    const { replayable, shareable } = this.#exchange.body;
+    // It is still being sent: the upstream has not been asked yet.
+    if (replayable && !shareable) return this.#fireAfter(delayMs);
     const why = this.#policy.refusal(this.#exchange, delayMs);
     if (why) this.#refused(why);
     else this.#enter({ spare: true, cancellation: new Cancellation(this.#cancellation), attempt: undefined });

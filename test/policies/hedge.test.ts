@@ -240,10 +240,23 @@ describe('hedge: there is no spare', () => {
     expect(await slow(rig, compute(true))).toBe(1);
   });
 
-  it('for a body that is not here as a whole', async () => {
+  it('for a body that is too large to be kept', async () => {
     const rig = new HedgeRig(AFTER_800);
-    expect(await slow(rig, { body: { ...NO_BODY, shareable: false } })).toBe(0);
+    expect(await slow(rig, { body: { ...NO_BODY, replayable: false, shareable: false } })).toBe(0);
     expect(rig.refusals).toEqual(['not-replayable']);
+  });
+
+  it('while the body is still on its way', async () => {
+    const rig = new HedgeRig(AFTER_800);
+    const body = { ...NO_BODY, shareable: false };
+    const call = rig.start({ body }, silence, respond());
+    await rig.clock.advance(5_000);
+    expect(call.exchange.attempts).toHaveLength(1);
+    body.shareable = true;
+    await rig.clock.advance(800);
+    expect(trailOf(call)).toEqual(['a superseded', 'b 200 spare']);
+    expect(rig.refusals).toEqual([]);
+    expect(rig.clock.pendingTimers).toBe(0);
   });
 
   it('for what belongs to a session', async () => {

@@ -12,6 +12,7 @@ import {
   credentials,
   deadline,
   fallback,
+  hedge,
   resume,
   pacing,
   retry,
@@ -25,6 +26,7 @@ export const EXCHANGE_POLICIES = [
   spendCap, //        above retry, which asks it before every further try, as the ladder above does
   bulkhead, //        one permit per exchange however often retried, held to the end of the body
   retry, //           sees every ending below; spends the retry budget
+  hedge, //           inside retry, for which a race is one try; outside pacing and breaker, which every attempt passes
   pacing, //          inside retry, so that every try waits for room; outside the breaker, for a wait is no slow call
   adaptiveThrottling, // every try counts; after the wait for room, for that may be long; bends before the breaker breaks
   circuitBreaker, //  inside retry, so that every try counts; before selection, so that refusal is free and ends retrying

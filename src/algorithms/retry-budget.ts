@@ -39,6 +39,11 @@ export class RetryBudget {
     return true;
   }
 
+  /** One that was taken has not been made after all. */
+  giveBack(now: number): void {
+    this.#window.add('retries', now, -1);
+  }
+
   /** A retry that somebody else made: it cannot be refused, but leaves less for us. */
   spend(now: number): void {
     this.#window.add('retries', now);

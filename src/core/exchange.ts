@@ -28,6 +28,8 @@ export interface RequestHead {
 export interface RequestBody {
   /** True while a further attempt can send the very same bytes. */
   readonly replayable: boolean;
+  /** True when all of it is here and kept, so that attempts can send it side by side. */
+  readonly shareable: boolean;
   /** Length in bytes; undefined when the client did not say and its body has not come to its end. */
   readonly length: number | undefined;
   /** True while an attempt's upload stands still because the client sends nothing. */
@@ -86,7 +88,17 @@ export interface ExchangeInit {
 
 const NONE: ReadonlySet<string> = new Set();
 
-const FIRST_ATTEMPT = { backoffMs: 0, freshConnection: false } as const;
+/** What those who make tries want of the attempt that is made next. */
+export interface NextAttempt {
+  readonly backoffMs: number;
+  readonly freshConnection: boolean;
+  /** It races one that is under way: policies that would let it wait refuse it instead, and tell nobody else. */
+  readonly spare?: boolean;
+  /** Told of the attempt as soon as there is one. Must not throw. */
+  readonly begun?: (attempt: Attempt) => void;
+}
+
+const FIRST_ATTEMPT: NextAttempt = { backoffMs: 0, freshConnection: false };
 
 export class Exchange {
   readonly id: string;
@@ -104,12 +116,12 @@ export class Exchange {
   readonly clientRetries: number;
   readonly client: ExchangeInit['client'];
   readonly onInformational: ExchangeInit['onInformational'];
-  /** In order; shared by the exchanges of a fallback ladder, so that the trail is one. */
+  /** In the order in which they began; shared by the exchanges of a fallback ladder, so that the trail is one. */
   readonly attempts: Attempt[];
   /** Names of the upstreams that were asked, in order; shared like `attempts`, so that no ladder asks one twice. */
   readonly visited: string[];
-  /** What retry wants of the attempt that is made next. */
-  nextAttempt: { readonly backoffMs: number; readonly freshConnection: boolean } = FIRST_ATTEMPT;
+  /** What retry and hedge want of the attempt that is made next. */
+  nextAttempt: NextAttempt = FIRST_ATTEMPT;
   /** Monotonic instant; Infinity when nothing bounds this exchange. */
   deadlineAt = Number.POSITIVE_INFINITY;
   /** Bounds what further tries may cost, over a whole ladder; undefined when nothing does. */
@@ -214,6 +226,8 @@ export class Attempt {
   readonly backoffMs: number;
   /** Must not use a kept-alive connection: the attempt before failed on one. */
   readonly freshConnection: boolean;
+  /** It was begun beside another one that took long. */
+  readonly spare: boolean;
 
   // Progress, written by the transport and read by the timers.
   phase: AttemptPhase = 'connecting';
@@ -250,6 +264,8 @@ export class Attempt {
   sent: 'no' | 'maybe' | undefined;
   /** Time to the response head, or to the failure. */
   durationMs: number | undefined;
+  /** Refused before anything was sent: it counts only while later ones stand behind it in the list. */
+  withdrawn = false;
 
   #headers: HeaderList;
   #target: string;
@@ -262,10 +278,13 @@ export class Attempt {
     this.cancellation = cancellation;
     this.startedAt = now;
     this.lastActivityAt = now;
-    this.backoffMs = exchange.nextAttempt.backoffMs;
-    this.freshConnection = exchange.nextAttempt.freshConnection;
+    const { backoffMs, freshConnection, spare = false, begun } = exchange.nextAttempt;
+    this.backoffMs = backoffMs;
+    this.freshConnection = freshConnection;
+    this.spare = spare;
     this.#headers = exchange.request.headers;
     this.#target = exchange.request.target;
+    begun?.(this);
   }
 
   /** What `outcome`, this attempt's own, means. Judged once: whoever asks again gets the same verdict. */

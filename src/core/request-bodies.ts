@@ -4,6 +4,7 @@ import type { RequestBody } from './exchange.ts';
 /** A request without a body. */
 export const NO_BODY: RequestBody = {
   replayable: true,
+  shareable: true,
   length: undefined,
   waitingForClient: false,
   open: () => null,
@@ -14,6 +15,7 @@ export const NO_BODY: RequestBody = {
 /** A body that is here as a whole. */
 export const bodyOfBytes = (bytes: Uint8Array): RequestBody => ({
   replayable: true,
+  shareable: true,
   length: bytes.length,
   waitingForClient: false,
   open: () => bytes,

@@ -32,7 +32,10 @@ export class EndpointSet {
     this.#sessions = sessions;
   }
 
-  /** An endpoint that this exchange has not tried yet, while there is one; undefined only when there is none at all. */
+  /**
+   * An endpoint that this exchange has not tried yet and does not try now, while there is one; undefined only when there
+   * is none at all.
+   */
   pick(exchange: Exchange): ReachableEndpoint | undefined {
     const { members } = this;
     if (members.length <= 1) return members[0];
@@ -52,7 +55,8 @@ export class EndpointSet {
     const home = this.#sessions?.endpointOf(exchange.request);
     if (home === undefined) return undefined;
     const lost = exchange.attempts.some(
-      ({ endpoint, sent, status }) => endpoint.name === home && sent === 'no' && status === undefined,
+      ({ endpoint, sent, status, reason }) =>
+        endpoint.name === home && sent === 'no' && status === undefined && reason !== 'superseded',
     );
     return lost ? undefined : this.members.find(({ endpoint }) => endpoint.name === home);
   }

@@ -94,6 +94,8 @@ export class CircuitBreaker implements Policy<Exchange> {
 
   async run(exchange: Exchange, next: Next<Exchange>, cancellation: Cancellation): Promise<Outcome> {
     if (this.#predecessor) this.#takeOverFrom(this.#predecessor);
+    // A spare is for an upstream that is well, and never a probe's twin.
+    if (exchange.nextAttempt.spare && this.state !== 'closed') return this.#refusal(this.#circuit.openForMs);
     const permit = this.#circuit.admit();
     if ('retryAfterMs' in permit) return this.#refuse(exchange, permit.retryAfterMs);
     const startedAt = this.#deps.clock.now();
@@ -144,6 +146,10 @@ export class CircuitBreaker implements Policy<Exchange> {
 
   #refuse(exchange: Exchange, retryAfterMs: number): RejectionOutcome {
     this.#deps.emit('breaker-refused', { exchange, upstream: this.#deps.upstream });
+    return this.#refusal(retryAfterMs);
+  }
+
+  #refusal(retryAfterMs: number): RejectionOutcome {
     return {
       kind: 'rejection',
       reason: 'circuit_open',

@@ -97,6 +97,8 @@ export class Pacing implements Policy<Exchange> {
     const demand = this.#demandOf(exchange);
     let ticket = this.#line.admit(demand);
     if (!ticket) {
+      // A spare that waited for room would take it from those who have none running yet.
+      if (exchange.nextAttempt.spare) return this.#refusal();
       const admission = await this.#wait(exchange, demand, cancellation);
       if (admission.kind === 'left') return abandoned(exchange, cancellation);
       if (admission.kind === 'refused') return this.#refuse(exchange, admission);
@@ -165,6 +167,10 @@ export class Pacing implements Policy<Exchange> {
     { why, retryAfterMs }: Extract<Admission, { kind: 'refused' }>,
   ): RejectionOutcome {
     this.#deps.emit('pacing-refused', { exchange, upstream: this.#deps.upstream, why });
+    return this.#refusal(retryAfterMs);
+  }
+
+  #refusal(retryAfterMs?: number): RejectionOutcome {
     return {
       kind: 'rejection',
       reason: 'paced',

@@ -16,6 +16,7 @@ import type { FailureOutcome, Outcome } from '../core/outcome.ts';
 import type { Next, Policy, PolicyDeps, PolicyModule, Snapshot } from '../core/policy.ts';
 import type { Random } from '../core/random.ts';
 import { reasonOfCancel } from '../core/reasons.ts';
+import { mayRepeat } from '../core/replay-safety.ts';
 import { ANSWER_CLASSES, verdictOf } from '../core/verdict.ts';
 import type { VerdictClass } from '../core/verdict.ts';
 import { count, duration, positiveDuration, ratio } from '../schema/scalars.ts';
@@ -98,17 +99,6 @@ export const retrySchema = z
   .describe('Further attempts after failures that another attempt can mend.');
 
 export type RetryOptions = z.output<typeof retrySchema>;
-
-/** Methods whose repetition has no further effect (RFC 9110 §9.2.2), and QUERY, which is safe. */
-const IDEMPOTENT: ReadonlySet<string> = new Set([
-  'GET',
-  'HEAD',
-  'OPTIONS',
-  'TRACE',
-  'PUT',
-  'DELETE',
-  'QUERY',
-]);
 
 export class Retry implements Policy<Exchange> {
   readonly name = 'retry';
@@ -251,17 +241,16 @@ const goesElsewhere = (outcome: Outcome): boolean =>
 
 /** RFC 9110 §9.2.2 forbids a proxy to repeat a non-idempotent request, unless it knows that nothing was done. */
 function isReplaySafe(exchange: Exchange, outcome: Outcome): boolean {
-  const { request, upstream } = exchange;
-  if (IDEMPOTENT.has(request.method) || upstream.idempotent === true) return true;
-  if (headerValue(request.headers, 'idempotency-key')?.trim()) return true;
+  return isUndone(outcome) || mayRepeat(exchange);
+}
+
+/** Nothing was done: it was not sent, or turned away at the door. */
+function isUndone(outcome: Outcome): boolean {
   if (outcome.kind === 'rejection') return true;
-  if (outcome.kind === 'failure' && outcome.requestSent === 'no') return true;
-  // Turned away at the door, for rate, load or credential, before any work began. Inside an answer it may have begun.
+  if (outcome.kind === 'failure') return outcome.requestSent === 'no';
+  // For rate, load or credential, before any work began. Inside an answer, which is a failure, it may have begun.
   const { class: what } = outcome.verdict;
-  const turnedAway = goesElsewhere(outcome) || what === 'throttled' || what === 'overloaded';
-  if (outcome.kind === 'response' && turnedAway) return true;
-  const { repeat } = exchange.call;
-  return repeat === 'safe' || (repeat === 'compute' && upstream.idempotent === 'compute');
+  return goesElsewhere(outcome) || what === 'throttled' || what === 'overloaded';
 }
 
 function backoffOf({ backoff }: RetryOptions): BackoffOptions {

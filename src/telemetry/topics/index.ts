@@ -11,6 +11,7 @@ import { deadline } from './deadline.ts';
 import { endpoints } from './endpoints.ts';
 import { exchanges } from './exchanges.ts';
 import { fallback } from './fallback.ts';
+import { hedge } from './hedge.ts';
 import { pacing } from './pacing.ts';
 import { processTopic } from './process.ts';
 import { resume } from './resume.ts';
@@ -31,6 +32,7 @@ export const TOPICS: readonly Topic[] = [
   endpoints,
   exchanges,
   fallback,
+  hedge,
   pacing,
   processTopic,
   resume,

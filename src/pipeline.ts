@@ -12,6 +12,7 @@ import {
   fallback,
   resume,
   pacing,
+  rateLimit,
   retry,
   spendCap,
 } from './policies/index.ts';
@@ -21,6 +22,7 @@ export const EXCHANGE_POLICIES = [
   fallback, //        outermost: can answer for any ending below, refusals included
   deadline, //        bounds queueing, backoff and all attempts; the ladder above may still answer when it passed
   spendCap, //        above retry, which asks it before every further try, as the ladder above does
+  rateLimit, //       above whatever takes permits or budget: a refused call takes none; above retry, for it counts calls, not tries
   retry, //           sees every ending below; spends the retry budget
   pacing, //          inside retry, so that every try waits for room; outside the breaker, for a wait is no slow call
   circuitBreaker, //  inside retry, so that every try counts; before selection, so that refusal is free and ends retrying

@@ -17,6 +17,8 @@ interface Library {
 }
 
 export class RedisClient {
+  /** Digests of scripts that were sent over this connection. */
+  readonly told = new Set<string>();
   readonly #options: RedisOptions;
   #library: Library | undefined;
   #asBytes: object = {};

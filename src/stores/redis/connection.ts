@@ -145,10 +145,15 @@ export class RedisConnection {
       ...keys.map((key) => this.#options.prefix + key),
       ...args.map((arg) => (arg instanceof Uint8Array ? bytesOf(arg) : String(arg))),
     ];
+    // The first time as a whole: commands stay in order, and the server knows it from then on.
+    if (!client.told.has(sha)) {
+      client.told.add(sha);
+      return client.command(['EVAL', lua, ...rest], binary);
+    }
     try {
       return await client.command(['EVALSHA', sha, ...rest], binary);
     } catch (error) {
-      // A server that was restarted has forgotten its scripts.
+      // Somebody had it forget its scripts.
       if (errorCode(error) !== 'NOSCRIPT') throw error;
       return await client.command(['EVAL', lua, ...rest], binary);
     }

@@ -11,6 +11,7 @@ import { exchanges } from './exchanges.ts';
 import { fallback } from './fallback.ts';
 import { pacing } from './pacing.ts';
 import { processTopic } from './process.ts';
+import { rateLimit } from './rate-limit.ts';
 import { resume } from './resume.ts';
 import { retry } from './retry.ts';
 import { spendCap } from './spend-cap.ts';
@@ -29,6 +30,7 @@ export const TOPICS: readonly Topic[] = [
   fallback,
   pacing,
   processTopic,
+  rateLimit,
   resume,
   retry,
   spendCap,

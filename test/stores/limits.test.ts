@@ -101,7 +101,7 @@ function limitContract(make: () => LimitStore): void {
   it('admits no more than there is, however many ask at once', async () => {
     const store = make();
     const one = charge(1);
-    const decisions = await Promise.all(Array.from({ length: 60 }, () => store.take([one])));
+    const decisions = await Promise.all(Array.from({ length: 60 }, async () => store.take([one])));
     expect(decisions.filter(({ admitted }) => admitted)).toHaveLength(10);
   });
 }
@@ -201,7 +201,7 @@ describe.skipIf(!hasRedis)('limits in Redis', () => {
   it('are the same for all who ask', async () => {
     const one = charge(1);
     const stores = Array.from({ length: 30 }, (_, index) => (index % 2 ? store : other));
-    const decisions = await Promise.all(stores.map((each) => each.take([one])));
+    const decisions = await Promise.all(stores.map(async (each) => each.take([one])));
     expect(decisions.filter(({ admitted }) => admitted)).toHaveLength(10);
     expect(new Set(decisions.map(({ by }) => by))).toEqual(new Set(['shared']));
   });
@@ -231,7 +231,7 @@ describe.skipIf(!hasRedis)('limits in Redis', () => {
     const startedAt = performance.now();
     let admitted = 0;
     while (performance.now() - startedAt < 1_000) {
-      const batch = await Promise.all(Array.from({ length: 20 }, () => store.take([one])));
+      const batch = await Promise.all(Array.from({ length: 20 }, async () => store.take([one])));
       admitted += batch.filter((decision) => decision.admitted).length;
     }
     const most = 20 + ((performance.now() - startedAt) / 1_000) * 200;

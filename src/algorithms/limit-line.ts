@@ -156,6 +156,9 @@ export class LimitLine {
       };
       const onCancel = (): void => leave({ kind: 'left' });
       const timer = this.#clock.setTimer(this.#options.maxWaitMs, () => {
+        // Its turn may come at this very instant.
+        this.review();
+        if (!this.#waiting.has(waiter)) return;
         leave({ kind: 'refused', why: 'waited', shortage: shortageIn(this.#expected(waiter)) });
       });
       const waiter: Waiter = { ...call, settle };

@@ -61,7 +61,8 @@ interface Taken {
 }
 
 /** How a limit for the whole upstream stood when it was last asked. */
-interface Reading extends Level {
+interface Reading {
+  readonly remaining: number;
   readonly at: number;
 }
 
@@ -192,32 +193,32 @@ export class RateLimit implements Policy<Exchange> {
   }
 
   /** Of what was refused further down nothing was sent: it took nothing. Tokens are counted at the end of the answer. */
-  #account(exchange: Exchange, outcome: Outcome, { claim, by }: Taken): void {
-    if (outcome.kind === 'rejection')
-      this.#correct(
-        claim.charges.map((charge) => ({ ...charge, cost: -charge.cost })),
-        by,
-      );
-    else if (this.#countsTokens) whenOver(outcome, () => this.#reconcile(exchange, { claim, by }));
+  #account(exchange: Exchange, outcome: Outcome, taken: Taken): void {
+    if (outcome.kind === 'rejection') this.#correct(taken, () => 0);
+    else if (this.#countsTokens) whenOver(outcome, () => this.#reconcile(exchange, taken));
   }
 
   /** Puts what was counted in the place of what was estimated. */
-  #reconcile(exchange: Exchange, { claim: { charges, rules, demand }, by }: Taken): void {
+  #reconcile(exchange: Exchange, taken: Taken): void {
     const own = exchange.attempts.filter((attempt) => attempt.exchange === exchange);
     for (const { answer } of own) if (answer?.usage) this.#usual.learn(answer.usage);
-    const tokens = tokensTaken(own, demand);
+    const tokens = tokensTaken(own, taken.claim.demand);
     if (!Number.isFinite(tokens)) return;
-    const inTokens = charges.filter((_, index) => rules[index]?.unit === 'tokens');
-    const corrections = inTokens.map((charge) => ({ ...charge, cost: tokens - charge.cost }));
-    this.#correct(
-      corrections.filter(({ cost }) => cost !== 0),
-      by,
-    );
+    this.#correct(taken, ({ unit }, charge) => (unit === 'tokens' ? tokens : charge.cost));
   }
 
-  #correct(charges: readonly Charge[], by: Decision['by']): void {
-    if (charges.length === 0) return;
-    this.#store.adjust(charges, by);
+  /** @param costOf what a charge should have been */
+  #correct({ claim, by }: Taken, costOf: (rule: LimitRule, charge: Charge) => number): void {
+    const corrections = claim.charges.flatMap((charge, index) => {
+      const rule = claim.rules[index];
+      const cost = rule ? costOf(rule, charge) - charge.cost : 0;
+      if (!rule || cost === 0) return [];
+      const reading = this.#readings.get(rule.name);
+      if (reading) this.#readings.set(rule.name, { ...reading, remaining: reading.remaining - cost });
+      return [{ ...charge, cost }];
+    });
+    if (corrections.length === 0) return;
+    this.#store.adjust(corrections, by);
     this.#line.review();
   }
 
@@ -225,19 +226,22 @@ export class RateLimit implements Policy<Exchange> {
     const at = this.#deps.clock.now();
     rules.forEach(({ name, by }, index) => {
       const level = levels[index];
-      if (by === 'upstream' && level) this.#readings.set(name, { ...level, at });
+      if (by === 'upstream' && level) this.#readings.set(name, { remaining: level.remaining, at });
     });
   }
 
-  /** What is left now if nobody took anything since; null where there are many buckets. */
+  /** What is left now if no other sidecar took anything since; null where there are many buckets. */
   #remaining({ name, by, size }: LimitRule, now: number): number | null {
     if (by !== 'upstream') return null;
     const reading = this.#readings.get(name);
     if (!reading) return size.burst;
     const back = ((now - reading.at) * size.ratePerSecond) / 1_000;
-    return Math.floor(Math.min(size.burst, reading.remaining + back));
+    return Math.floor(Math.min(size.burst, reading.remaining + back) + ROUNDING);
   }
 }
+
+/** Sums of fractions may fall short of a whole number by next to nothing. */
+const ROUNDING = 1e-6;
 
 const NO_TOKENS: TokenDemand = { prompt: 0, answer: 0 };
 

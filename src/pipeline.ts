@@ -15,6 +15,7 @@ import {
   hedge,
   resume,
   pacing,
+  rateLimit,
   retry,
   spendCap,
 } from './policies/index.ts';
@@ -24,6 +25,7 @@ export const EXCHANGE_POLICIES = [
   fallback, //        outermost: can answer for any ending below, refusals included
   deadline, //        bounds queueing, backoff and all attempts; the ladder above may still answer when it passed
   spendCap, //        above retry, which asks it before every further try, as the ladder above does
+  rateLimit, //       above whatever takes permits or budget: a refused call takes none; above retry, for it counts calls, not tries
   bulkhead, //        one permit per exchange however often retried, held to the end of the body
   retry, //           sees every ending below; spends the retry budget
   hedge, //           inside retry, for which a race is one try; outside pacing and breaker, which every attempt passes

@@ -92,6 +92,11 @@ export const REASONS = {
     'destination_unavailable',
     'The upstream turns calls away for overload; this one was not sent.',
   ),
+  rate_limited: reason(
+    429,
+    'http_request_denied',
+    'The rate limit that is set here leaves no room for this call now.',
+  ),
   shutting_down: reason(503, 'destination_unavailable', 'The sidecar is stopping.'),
   internal_error: reason(500, 'proxy_internal_error', 'The sidecar failed; this is a bug in it.'),
   // The request itself.

@@ -8,6 +8,7 @@ export { credentials } from './credentials.ts';
 export { deadline } from './deadline.ts';
 export { fallback } from './fallback.ts';
 export { hedge } from './hedge.ts';
+export { rateLimit } from './rate-limit.ts';
 export { resume } from './resume.ts';
 export { pacing } from './pacing.ts';
 export { retry } from './retry.ts';

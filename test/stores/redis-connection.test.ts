@@ -48,7 +48,10 @@ async function connect(options: object) {
   const heard = new Heard();
   const deps = { clock: systemClock, random: systemRandom, emit: heard.emit };
   // Two shared cores: a busy neighbour must not look like a slow server.
-  const connection = new RedisConnection(redisSchema.parse({ timeout: '300ms', ...options }), deps);
+  const connection = new RedisConnection(
+    redisSchema.parse({ timeout: '300ms', connectTimeout: '10s', ...options }),
+    deps,
+  );
   opened.push(connection);
   await connection.open();
   return { connection, heard };
@@ -114,20 +117,16 @@ describe.skipIf(!hasRedis)('the connection to Redis', () => {
 
   it('waits once for a server that stands still, then not at all, until it moves again', async () => {
     await using server = await startRedis();
-    const { connection, heard } = await connect({
-      url: server.url,
-      timeout: '80ms',
-      connectTimeout: '300ms',
-    });
+    const { connection, heard } = await connect({ url: server.url });
     server.freeze();
     const startedAt = performance.now();
     await Promise.all([1, 2, 3].map(() => connection.run(ECHO, ['k'], [])));
     const waited = performance.now() - startedAt;
-    expect(waited).toBeGreaterThanOrEqual(79);
-    expect(waited).toBeLessThan(280);
+    expect(waited).toBeGreaterThanOrEqual(299);
+    expect(waited).toBeLessThan(2 * 300);
     const before = performance.now();
     for (let i = 0; i < 200; i++) expect(await connection.run(ECHO, ['k'], [])).toBeUndefined();
-    expect(performance.now() - before).toBeLessThan(80);
+    expect(performance.now() - before).toBeLessThan(300);
     const results = heard.of('store-command').map(({ result }) => result);
     expect(results.slice(0, 3)).toEqual(['late', 'late', 'late']);
     expect(new Set(results.slice(3))).toEqual(new Set(['away']));
@@ -138,12 +137,12 @@ describe.skipIf(!hasRedis)('the connection to Redis', () => {
 
   it('does not take its own standstill for that of the server', async () => {
     await using server = await startRedis();
-    const { connection, heard } = await connect({ url: server.url, timeout: '30ms' });
+    const { connection, heard } = await connect({ url: server.url, timeout: '100ms' });
     // Else there would be two ways to the server and back.
     await connection.run(ECHO, ['k'], []);
     const reply = connection.run(ECHO, ['k'], ['v']);
     await new Promise(setImmediate);
-    const until = performance.now() + 120;
+    const until = performance.now() + 200;
     while (performance.now() < until);
     expect(await reply).toEqual(['outrigger:k', 'v']);
     expect(heard.of('store-away')).toEqual([]);
@@ -151,8 +150,8 @@ describe.skipIf(!hasRedis)('the connection to Redis', () => {
 
   it('is not back while answers still come too late', async () => {
     await using server = await startRedis();
-    const { connection, heard } = await connect({ url: server.url, timeout: '50ms', connectTimeout: '2s' });
-    expect(await connection.run(LOOP, ['k'], [700])).toBeUndefined();
+    const { connection, heard } = await connect({ url: server.url, timeout: '200ms' });
+    expect(await connection.run(LOOP, ['k'], [900])).toBeUndefined();
     await heard.until('store-back');
     expect(heard.of('store-back')[0]?.awayMs).toBeGreaterThan(500);
     expect(heard.of('store-away')).toEqual([{ reason: 'timeout' }]);

@@ -16,7 +16,12 @@ interface Library {
   sendCommand(args: readonly (string | Buffer)[], options: object): Promise<Reply>;
 }
 
+/** Reads the library; the first time takes as long as the disk and the processor need. */
+export const loadLibrary = () => import('@redis/client');
+
 export class RedisClient {
+  /** Digests of scripts that were sent over this connection. */
+  readonly told = new Set<string>();
   readonly #options: RedisOptions;
   #library: Library | undefined;
   #asBytes: object = {};
@@ -33,7 +38,7 @@ export class RedisClient {
    * @param onLost called when the connection, once established, is lost; perhaps more than once
    */
   async connect(onLost: (error: Error) => void): Promise<void> {
-    const { createClient, RESP_TYPES } = await import('@redis/client');
+    const { createClient, RESP_TYPES } = await loadLibrary();
     if (this.#destroyed) throw new Error('closed');
     const library = createClient(settingsOf(this.#options)) as unknown as Library;
     this.#library = library;

@@ -7,7 +7,7 @@ import type { Clock, TimerHandle } from '../../core/clock.ts';
 import type { Emit } from '../../core/events.ts';
 import type { Random } from '../../core/random.ts';
 import type { RedisOptions } from '../../schema/redis.ts';
-import { RedisClient } from './client.ts';
+import { RedisClient, loadLibrary } from './client.ts';
 import type { Reply } from './client.ts';
 import { errorCode } from './error-code.ts';
 import { ProbeDelays } from './probe-delays.ts';
@@ -72,7 +72,8 @@ export class RedisConnection {
   open(): Promise<void> {
     if (this.#state === 'new') {
       this.#state = 'connecting';
-      this.#opening = this.#probe();
+      // Not within the bound for connections: it says nothing about Redis.
+      this.#opening = loadLibrary().then(() => this.#probe());
     }
     return this.#opening ?? Promise.resolve();
   }
@@ -106,6 +107,10 @@ export class RedisConnection {
     this.#state = 'closed';
     this.#endAll('failed');
     this.#dropClient();
+  }
+
+  get #isClosed(): boolean {
+    return this.#state === 'closed';
   }
 
   #inTime(pending: Promise<Reply>, client: RedisClient, script: string): Promise<Reply | undefined> {
@@ -145,10 +150,15 @@ export class RedisConnection {
       ...keys.map((key) => this.#options.prefix + key),
       ...args.map((arg) => (arg instanceof Uint8Array ? bytesOf(arg) : String(arg))),
     ];
+    // The first time as a whole: commands stay in order, and the server knows it from then on.
+    if (!client.told.has(sha)) {
+      client.told.add(sha);
+      return client.command(['EVAL', lua, ...rest], binary);
+    }
     try {
       return await client.command(['EVALSHA', sha, ...rest], binary);
     } catch (error) {
-      // A server that was restarted has forgotten its scripts.
+      // Somebody had it forget its scripts.
       if (errorCode(error) !== 'NOSCRIPT') throw error;
       return await client.command(['EVAL', lua, ...rest], binary);
     }
@@ -181,8 +191,9 @@ export class RedisConnection {
 
   /** One try to reach Redis and have it do something, within `connectTimeout` and promptly in the end. */
   async #probe(): Promise<void> {
+    if (this.#isClosed) return;
     const reason = await this.#failureOfProbe();
-    if (this.#state === 'closed') return;
+    if (this.#isClosed) return;
     if (reason === undefined) return this.#comeBack();
     this.#dropClient();
     this.#goAway(reason);

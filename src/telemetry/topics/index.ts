@@ -14,6 +14,7 @@ import { fallback } from './fallback.ts';
 import { hedge } from './hedge.ts';
 import { pacing } from './pacing.ts';
 import { processTopic } from './process.ts';
+import { rateLimit } from './rate-limit.ts';
 import { resume } from './resume.ts';
 import { retry } from './retry.ts';
 import { spendCap } from './spend-cap.ts';
@@ -35,6 +36,7 @@ export const TOPICS: readonly Topic[] = [
   hedge,
   pacing,
   processTopic,
+  rateLimit,
   resume,
   retry,
   spendCap,

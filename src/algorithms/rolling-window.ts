@@ -8,6 +8,9 @@ const BUCKETS = 10;
 /** Where bucket number `n` is kept; clocks may start below zero. */
 const slot = (n: number): number => ((n % BUCKETS) + BUCKETS) % BUCKETS;
 
+/** What was counted about one instant: first the instant, then the counts, in the order of the window's names. */
+export type Tally = readonly number[];
+
 /** Several counters that share one window. */
 export class RollingWindow<Name extends string> {
   readonly #widthMs: number;
@@ -40,9 +43,39 @@ export class RollingWindow<Name extends string> {
     return this.#totals[this.#names.indexOf(name)] as number;
   }
 
+  /** All that counts now, oldest first; instants are monotonic. A window of the same length and names can take it up. */
+  tallies(now: number): Tally[] {
+    this.#roll(now);
+    const width = this.#names.length;
+    const tallies: Tally[] = [];
+    for (let n = this.#newest - BUCKETS + 1; n <= this.#newest; n++) {
+      const counts = this.#counts.subarray(slot(n) * width, (slot(n) + 1) * width);
+      if (counts.some((count) => count !== 0)) tallies.push([(n + 0.5) * this.#widthMs, ...counts]);
+    }
+    return tallies;
+  }
+
+  /** Adds what another window counted, as far as it still counts. */
+  take(tallies: readonly Tally[], now: number): void {
+    this.#roll(now);
+    for (const [at = 0, ...counts] of tallies) {
+      const bucket = Math.min(this.#newest, Math.floor(at / this.#widthMs));
+      if (bucket > this.#newest - BUCKETS) this.#put(bucket, counts);
+    }
+  }
+
   clear(): void {
     this.#counts.fill(0);
     this.#totals.fill(0);
+  }
+
+  #put(bucket: number, counts: readonly number[]): void {
+    const width = this.#names.length;
+    for (let at = 0; at < width; at++) {
+      const index = slot(bucket) * width + at;
+      this.#counts[index] = (this.#counts[index] as number) + (counts[at] ?? 0);
+      this.#totals[at] = (this.#totals[at] as number) + (counts[at] ?? 0);
+    }
   }
 
   #roll(now: number): void {

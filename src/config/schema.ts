@@ -10,6 +10,7 @@ import { mcpOptionsSchema } from '../dialects/mcp-options.ts';
 import { ATTEMPT_POLICIES, EXCHANGE_POLICIES } from '../pipeline.ts';
 import { playgroundSchema } from '../playground/schema.ts';
 import { credentialsSchema } from '../schema/credentials.ts';
+import { stateSchema } from './state-section.ts';
 import { overridesSchema } from './override-section.ts';
 import { PRESET_NAMES } from './presets.ts';
 import { fileContents } from '../schema/file-contents.ts';
@@ -235,6 +236,7 @@ export const configSchema = z
     admin: admin.prefault({}),
     logging: logging.prefault({}),
     usage: usage.prefault({}),
+    state: stateSchema.prefault({}),
     defaults: z
       .strictObject(sharedUpstreamShape)
       .partial()

@@ -33,6 +33,11 @@ export class Inventory {
     return value;
   }
 
+  /** All parts, by name. */
+  get values(): ReadonlyMap<string, unknown> {
+    return new Map([...this.#parts].map(([name, { value }]) => [name, value]));
+  }
+
   /** Parts of the previous inventory that this one does not have any more. */
   dropped(): unknown[] {
     const kept = new Set([...this.#parts.values()].map(({ value }) => value));

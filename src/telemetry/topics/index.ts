@@ -15,6 +15,7 @@ import { resume } from './resume.ts';
 import { retry } from './retry.ts';
 import { spendCap } from './spend-cap.ts';
 import { state } from './state.ts';
+import { store } from './store.ts';
 import { usage } from './usage.ts';
 
 export const TOPICS: readonly Topic[] = [
@@ -33,5 +34,6 @@ export const TOPICS: readonly Topic[] = [
   retry,
   spendCap,
   state,
+  store,
   usage,
 ];

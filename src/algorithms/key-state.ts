@@ -86,7 +86,9 @@ export class KeyState {
     if (name === 'ready' || (name === 'cooling' && until <= now)) return;
     this.#name = name;
     this.#cause = cause;
-    this.#until = Math.min(until, now + longestMs(name, times));
+    // Whatever was configured when it began.
+    const longestMs = Number.isFinite(until) ? longestOf(name, times) : times.outMs;
+    this.#until = Math.min(until, now + longestMs);
   }
 
   /** Notices that a cool-down has passed. @returns whether one has */
@@ -159,8 +161,8 @@ export class KeyState {
   }
 }
 
-/** Whatever was configured when it began. */
-const longestMs = (name: 'cooling' | 'out', { maxMs, maxRetryAfterMs, outMs }: KeyTimes): number =>
+/** The longest wait of a key that has an end. */
+const longestOf = (name: 'cooling' | 'out', { maxMs, maxRetryAfterMs, outMs }: KeyTimes): number =>
   Math.max(name === 'out' ? outMs : maxMs * (1 + JITTER_RATIO), maxRetryAfterMs);
 
 /** Monotonic instants, in milliseconds. */

@@ -40,6 +40,15 @@ export interface Permit {
   settled: boolean;
 }
 
+/** What of a circuit outlives its process. A probe does not: a circuit that was half-open is open, and may be probed. */
+export interface CircuitMemory {
+  readonly override: CircuitOverride;
+  /** Openings in a row; 0: it was not open. */
+  readonly openings: number;
+  /** Monotonic instant; -Infinity where it was not open. */
+  readonly openUntil: number;
+}
+
 export interface Refusal {
   /** Milliseconds after which it makes sense to ask again. */
   readonly retryAfterMs: number;
@@ -47,6 +56,9 @@ export interface Refusal {
 
 /** Waiting for somebody else's probe: nobody knows how long, so ask again soon. */
 const PROBE_UNDER_WAY_MS = 1_000;
+
+/** Openings that are counted; by then the longest time is reached, whatever the steps. */
+const MAX_OPENINGS = 10_000;
 
 export class Circuit {
   #options: CircuitOptions;
@@ -70,9 +82,7 @@ export class Circuit {
   /** Takes over rules and times from a new configuration; what state it is in stays. */
   reconfigure(options: CircuitOptions): void {
     this.#options = options;
-    this.#backoff = undefined;
-    for (let n = 0; n < this.#openings; n++)
-      this.#backoff = (this.#backoff ?? options.openFor).next(undefined);
+    this.#repeatSteps();
     // No further probe would go, and none would decide, where fewer are wanted than have succeeded already.
     if (this.#state === 'half-open' && this.#probeSuccesses >= options.probes) this.#reset();
   }
@@ -94,6 +104,25 @@ export class Circuit {
   /** Milliseconds until a probe may go, 0 unless open. */
   get openForMs(): number {
     return this.#state === 'open' ? Math.max(0, this.#openUntil - this.#options.now()) : 0;
+  }
+
+  /** Undefined when it is as new. */
+  get memory(): CircuitMemory | undefined {
+    if (this.#override === 'auto' && this.#openings === 0) return undefined;
+    return { override: this.#override, openings: this.#openings, openUntil: this.#openUntil };
+  }
+
+  /** Takes up what a circuit before this one remembers. Only for one that is as new. */
+  restore({ override, openings, openUntil }: CircuitMemory): void {
+    this.#override = override;
+    if (override !== 'closed' && openings > 0) {
+      this.#openings = Math.min(openings, MAX_OPENINGS);
+      this.#openUntil = openUntil;
+      this.#repeatSteps();
+    }
+    if (override === 'open') this.#move('isolated');
+    else if (this.#openings > 0) this.#move('open');
+    else this.#watch();
   }
 
   admit(): Permit | Refusal {
@@ -182,9 +211,16 @@ export class Circuit {
     }
   }
 
+  /** The next opening is as long as so many openings make it. */
+  #repeatSteps(): void {
+    this.#backoff = undefined;
+    for (let n = 0; n < this.#openings; n++)
+      this.#backoff = (this.#backoff ?? this.#options.openFor).next(undefined);
+  }
+
   #open(): void {
     this.#backoff = (this.#backoff ?? this.#options.openFor).next(undefined);
-    this.#openings += 1;
+    this.#openings = Math.min(MAX_OPENINGS, this.#openings + 1);
     this.#openUntil = Math.max(this.#openUntil, this.#options.now() + this.#backoff.duration);
     this.#move('open');
   }

@@ -4,7 +4,7 @@
  */
 import type { Random } from '../core/random.ts';
 import { KeyState } from './key-state.ts';
-import type { KeyStateName, KeyTimes, OutCause } from './key-state.ts';
+import type { KeyMemory, KeyStateName, KeyTimes, OutCause } from './key-state.ts';
 
 export interface PooledKey {
   /** For people. */
@@ -154,6 +154,17 @@ export class KeyPool<K extends PooledKey> {
       state: state.nameAt(now),
       waitMs: state.waitAt(now),
     }));
+  }
+
+  /** What outlives the process, by the identity of the key. */
+  get memories(): readonly (KeyMemory & { readonly id: string })[] {
+    return this.#entries.flatMap(({ key: { id }, state: { memory } }) => (memory ? [{ id, ...memory }] : []));
+  }
+
+  /** What was known of a key that is not there any more is of no use. */
+  restore(id: string, memory: KeyMemory): void {
+    const entry = this.#entries.find(({ key }) => key.id === id);
+    if (entry) this.#watch(entry, (now) => entry.state.restore(memory, now, this.#options.times));
   }
 
   get #isLone(): boolean {

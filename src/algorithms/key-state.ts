@@ -32,6 +32,15 @@ const TRIAL_MS = 30_000;
 /** Doublings beyond which a number would only overflow. */
 const MAX_DOUBLINGS = 40;
 
+/** What of a key's state outlives the process. */
+export interface KeyMemory {
+  readonly name: KeyStateName;
+  readonly cause: OutCause;
+  /** Monotonic; Infinity: until somebody's word. Means nothing of a key that is ready. */
+  readonly until: number;
+  readonly coolDowns: number;
+}
+
 export class KeyState {
   #name: KeyStateName = 'ready';
   #cause: OutCause = 'auth';
@@ -63,6 +72,23 @@ export class KeyState {
     if (this.#name === 'ready') return 0;
     const until = this.#name === 'out' ? Math.max(this.#until, this.#trialUntil) : this.#until;
     return Math.max(0, until - now);
+  }
+
+  /** Undefined when nothing is known of it. Like all that is remembered, it does not change by the clock. */
+  get memory(): KeyMemory | undefined {
+    if (this.#name === 'ready' && this.#coolDowns === 0) return undefined;
+    return { name: this.#name, cause: this.#cause, until: this.#until, coolDowns: this.#coolDowns };
+  }
+
+  /** Takes up what was known in a process before this one. A time that passed meanwhile is over. */
+  restore({ name, cause, until, coolDowns }: KeyMemory, now: number, times: KeyTimes): void {
+    this.#coolDowns = coolDowns;
+    if (name === 'ready' || (name === 'cooling' && until <= now)) return;
+    this.#name = name;
+    this.#cause = cause;
+    // Whatever was configured when it began.
+    const longestMs = Number.isFinite(until) ? longestOf(name, times) : times.outMs;
+    this.#until = Math.min(until, now + longestMs);
   }
 
   /** Notices that a cool-down has passed. @returns whether one has */
@@ -134,6 +160,10 @@ export class KeyState {
     this.#name = to;
   }
 }
+
+/** The longest wait of a key that has an end. */
+const longestOf = (name: 'cooling' | 'out', { maxMs, maxRetryAfterMs, outMs }: KeyTimes): number =>
+  Math.max(name === 'out' ? outMs : maxMs * (1 + JITTER_RATIO), maxRetryAfterMs);
 
 /** Monotonic instants, in milliseconds. */
 export interface AttemptTimes {

@@ -8,6 +8,9 @@ const SLICES = 10;
 /** Where slice number `n` is kept; clocks may start below zero. */
 const slot = (n: number): number => ((n % SLICES) + SLICES) % SLICES;
 
+/** What was counted about one instant: first the instant, then the counts, in the order of the counters. */
+export type Tally = readonly number[];
+
 /** Several counters, numbered from 0, that share one window. */
 export class RollingCounts {
   readonly #sliceMs: number;
@@ -39,9 +42,37 @@ export class RollingCounts {
     return this.#totals;
   }
 
+  /** All that counts now, oldest first; instants are monotonic. A window of the same length and counters can take it up. */
+  tallies(now: number): Tally[] {
+    this.#roll(now);
+    const tallies: Tally[] = [];
+    for (let n = this.#newest - SLICES + 1; n <= this.#newest; n++) {
+      const counts = this.#counts.subarray(slot(n) * this.#width, (slot(n) + 1) * this.#width);
+      if (counts.some((count) => count !== 0)) tallies.push([(n + 0.5) * this.#sliceMs, ...counts]);
+    }
+    return tallies;
+  }
+
+  /** Adds what another window counted, as far as it still counts. */
+  take(tallies: readonly Tally[], now: number): void {
+    this.#roll(now);
+    for (const [at = 0, ...counts] of tallies) {
+      const slice = Math.min(this.#newest, Math.floor(at / this.#sliceMs));
+      if (slice > this.#newest - SLICES) this.#put(slice, counts);
+    }
+  }
+
   clear(): void {
     this.#counts.fill(0);
     this.#totals.fill(0);
+  }
+
+  #put(slice: number, counts: readonly number[]): void {
+    for (let counter = 0; counter < this.#width; counter++) {
+      const index = slot(slice) * this.#width + counter;
+      this.#counts[index] = (this.#counts[index] as number) + (counts[counter] ?? 0);
+      this.#totals[counter] = (this.#totals[counter] as number) + (counts[counter] ?? 0);
+    }
   }
 
   #roll(now: number): void {

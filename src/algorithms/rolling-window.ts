@@ -1,5 +1,6 @@
 /** Counters with names over the last stretch of true time. */
 import { RollingCounts } from './rolling-counts.ts';
+import type { Tally } from './rolling-counts.ts';
 
 /** Several counters that share one window. */
 export class RollingWindow<Name extends string> {
@@ -19,6 +20,16 @@ export class RollingWindow<Name extends string> {
   /** Sum over the window that ends now. */
   total(name: Name, now: number): number {
     return this.#counts.totals(now)[this.#names.indexOf(name)] as number;
+  }
+
+  /** All that counts now; see {@link RollingCounts.tallies}. */
+  tallies(now: number): Tally[] {
+    return this.#counts.tallies(now);
+  }
+
+  /** Adds what another window counted, as far as it still counts. */
+  take(tallies: readonly Tally[], now: number): void {
+    this.#counts.take(tallies, now);
   }
 
   clear(): void {

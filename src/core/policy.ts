@@ -6,6 +6,7 @@ import type { Dialect } from './dialect.ts';
 import type { Emit } from './events.ts';
 import type { Attempt, Exchange, UpstreamIdentity } from './exchange.ts';
 import type { Outcome } from './outcome.ts';
+import type { Persistent } from './persistence.ts';
 import type { Random } from './random.ts';
 import type { Stores } from './stores.ts';
 
@@ -23,9 +24,10 @@ export type Snapshot = Readonly<
 
 /**
  * One concern. Never throws; calls `next` synchronously before its first await where it can; discards every outcome
- * that it does not return; leaves no timer or listener behind once the outcome's body has ended.
+ * that it does not return; leaves no timer or listener behind once the outcome's body has ended. With `capture` and
+ * `restore` what it has learnt outlives the process, where `state.dir` is set.
  */
-export interface Policy<S extends Scope> {
+export interface Policy<S extends Scope> extends Partial<Persistent> {
   readonly name: string;
   run(scope: S, next: Next<S>, cancellation: Cancellation): Promise<Outcome>;
   snapshot(): Snapshot;

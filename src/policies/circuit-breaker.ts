@@ -7,15 +7,23 @@ import { ConsecutiveBreaker } from 'cockatiel';
 import type { IBreaker } from 'cockatiel';
 import { z } from 'zod';
 import { Circuit } from '../algorithms/circuit.ts';
-import type { CircuitOptions, CircuitOverride, CircuitStateName, Permit } from '../algorithms/circuit.ts';
-import { openTimes } from '../algorithms/open-times.ts';
+import type {
+  CircuitMemory,
+  CircuitOptions,
+  CircuitOverride,
+  CircuitStateName,
+  Permit,
+} from '../algorithms/circuit.ts';
+import { longestOpenMs, openTimes } from '../algorithms/open-times.ts';
 import { RatioRule } from '../algorithms/trip-rules.ts';
 import type { Cancellation } from '../core/cancellation.ts';
 import type { Exchange } from '../core/exchange.ts';
 import type { Outcome, RejectionOutcome, ResponseOutcome } from '../core/outcome.ts';
 import type { Next, Policy, PolicyDeps, PolicyModule, Snapshot } from '../core/policy.ts';
+import type { Instants, PersistentState } from '../core/persistence.ts';
 import { finalVerdict, verdictOf } from '../core/verdict.ts';
-import { positiveCount, positiveDuration, ratio } from '../schema/scalars.ts';
+import { saveWindow, savedInstant, savedWindow, talliesOf } from '../schema/saved.ts';
+import { count, positiveCount, positiveDuration, ratio } from '../schema/scalars.ts';
 
 declare module '../core/events.ts' {
   interface EventMap {
@@ -69,6 +77,14 @@ export const circuitBreakerSchema = z
   })
   .describe('Refuses calls at once while the upstream is failing.');
 
+const savedSchema = z.object({
+  override: z.enum(['auto', 'open', 'closed']),
+  openings: count,
+  openUntil: savedInstant,
+  consecutiveFailures: count,
+  window: savedWindow,
+});
+
 export type CircuitBreakerOptions = z.output<typeof circuitBreakerSchema>;
 
 export class CircuitBreaker implements Policy<Exchange> {
@@ -119,6 +135,34 @@ export class CircuitBreaker implements Policy<Exchange> {
   snapshot(): Snapshot {
     const { state, override, openings, openForMs } = this.#circuit;
     return { state, override, openings, openForMs: Math.round(openForMs), ...this.#ratios.counts() };
+  }
+
+  capture(instants: Instants): PersistentState | undefined {
+    const memory = this.#circuit.memory;
+    const tallies = this.#ratios.tallies();
+    const consecutiveFailures = Number((this.#predecessor ?? this).#consecutive?.state ?? 0);
+    if (!memory && tallies.length === 0 && consecutiveFailures === 0) return undefined;
+    const { override, openings, openUntil } = memory ?? AS_NEW;
+    return {
+      override,
+      openings,
+      openUntil: instants.toSaved(openUntil),
+      consecutiveFailures,
+      window: saveWindow(this.#options.window, tallies, instants),
+    };
+  }
+
+  restore(saved: unknown, instants: Instants): boolean {
+    const { data } = savedSchema.safeParse(saved);
+    if (!data) return false;
+    const { window, maxOpenFor } = this.#options;
+    this.#ratios.take(talliesOf(data.window, window, instants));
+    if (this.#consecutive) this.#consecutive.state = data.consecutiveFailures;
+    const openUntil = instants.fromSaved(data.openUntil, Number.NEGATIVE_INFINITY);
+    // Whatever the file says, and whatever may have been configured before.
+    const latest = this.#deps.clock.now() + longestOpenMs(maxOpenFor);
+    this.#circuit.restore({ ...data, openUntil: Math.min(openUntil, latest) });
+    return true;
   }
 
   dispose(): void {
@@ -175,6 +219,8 @@ export class CircuitBreaker implements Policy<Exchange> {
     };
   }
 }
+
+const AS_NEW: CircuitMemory = { override: 'auto', openings: 0, openUntil: Number.NEGATIVE_INFINITY };
 
 /** An idle connection that closed as we reached for it says nothing about the upstream's health. */
 const isStale = (outcome: Outcome): boolean => outcome.kind === 'failure' && outcome.staleConnection;

@@ -3,6 +3,7 @@
  * becomes of it which of them can be used. It stands outside the commit gate and the transport, so that it sees what each
  * key is told, and inside selection, because keys belong to attempts.
  */
+import { z } from 'zod';
 import { KeyPool } from '../algorithms/key-pool.ts';
 import type { KeyChange } from '../algorithms/key-pool.ts';
 import type { KeyTimes, OutCause } from '../algorithms/key-state.ts';
@@ -12,12 +13,15 @@ import { CREDENTIAL_HEADERS } from '../core/credential-headers.ts';
 import type { Attempt, Exchange } from '../core/exchange.ts';
 import { withoutHeaders } from '../core/header-list.ts';
 import type { FailureOutcome, Outcome, RejectionOutcome, ResponseOutcome } from '../core/outcome.ts';
+import type { Instants, PersistentState } from '../core/persistence.ts';
 import type { Next, Policy, PolicyDeps, PolicyModule, Snapshot } from '../core/policy.ts';
 import type { Reason } from '../core/reasons.ts';
 import { verdictOf } from '../core/verdict.ts';
 import type { Verdict, VerdictClass } from '../core/verdict.ts';
 import { credentialsSchema, keysOf } from '../schema/credentials.ts';
 import type { CredentialsOptions, Key } from '../schema/credentials.ts';
+import { savedInstant } from '../schema/saved.ts';
+import { count } from '../schema/scalars.ts';
 
 declare module '../core/events.ts' {
   interface EventMap {
@@ -55,6 +59,19 @@ const isAmbiguous = (
   status: number | undefined,
 ): verdict is Verdict & { readonly class: OutCause } =>
   (verdict.class === 'quota' || verdict.class === 'auth') && AMBIGUOUS.has(status);
+
+const savedSchema = z.object({
+  keys: z.array(
+    z.object({
+      /** Digest of the value. */
+      id: z.string(),
+      name: z.enum(['ready', 'cooling', 'out']),
+      cause: z.enum(['quota', 'auth']),
+      until: savedInstant,
+      coolDowns: count,
+    }),
+  ),
+});
 
 export class Credentials implements Policy<Attempt> {
   readonly name = 'credentials';
@@ -118,6 +135,18 @@ export class Credentials implements Policy<Attempt> {
       usableInMs: Number.isFinite(waitMs) ? Math.round(waitMs) : null,
     }));
     return { header: this.#header, keys };
+  }
+
+  capture(instants: Instants): PersistentState | undefined {
+    const keys = this.#pool.memories.map((one) => ({ ...one, until: instants.toSaved(one.until) }));
+    return keys.length > 0 ? { keys } : undefined;
+  }
+
+  restore(saved: unknown, instants: Instants): boolean {
+    const { data } = savedSchema.safeParse(saved);
+    for (const { id, until, ...memory } of data?.keys ?? [])
+      this.#pool.restore(id, { ...memory, until: instants.fromSaved(until, Number.POSITIVE_INFINITY) });
+    return data !== undefined;
   }
 
   dispose(): void {

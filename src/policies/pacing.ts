@@ -8,7 +8,7 @@ import { KeyedRateLimits } from '../algorithms/keyed-rate-limits.ts';
 import type { Ticket } from '../algorithms/keyed-rate-limits.ts';
 import { PacedLine } from '../algorithms/paced-line.ts';
 import type { Admission, PacedLineOptions, Refusal } from '../algorithms/paced-line.ts';
-import { readRateLimits } from '../algorithms/rate-limit-headers.ts';
+import { DIMENSIONS, readRateLimits } from '../algorithms/rate-limit-headers.ts';
 import type { Demand, LimitState, Obstacle } from '../algorithms/rate-limits.ts';
 import type { Cancellation } from '../core/cancellation.ts';
 import type { Exchange } from '../core/exchange.ts';
@@ -19,11 +19,13 @@ import type {
   ResponseHead,
   ResponseOutcome,
 } from '../core/outcome.ts';
+import type { Instants, PersistentState } from '../core/persistence.ts';
 import type { Next, Policy, PolicyDeps, PolicyModule, Snapshot } from '../core/policy.ts';
 import { reasonOfCancel } from '../core/reasons.ts';
 import { verdictOf } from '../core/verdict.ts';
 import type { VerdictClass } from '../core/verdict.ts';
 import { prioritySchema, rankOf } from '../schema/priority.ts';
+import { savedInstant } from '../schema/saved.ts';
 import { count, duration, positiveDuration } from '../schema/scalars.ts';
 
 declare module '../core/events.ts' {
@@ -59,6 +61,29 @@ export const pacingSchema = z
     priority: prioritySchema,
   })
   .describe('Lets calls wait while the provider’s own headers say that its rate limit is used up.');
+
+const savedSchema = z.object({
+  accounts: z.array(
+    z.object({
+      /** Digest of the credential; empty: that of the clients. */
+      id: z.string(),
+      pausedUntil: savedInstant,
+      heardAt: savedInstant,
+      turnedAway: count,
+      disowned: z.boolean(),
+      windows: z.array(
+        z.object({
+          dimension: z.enum(DIMENSIONS),
+          limit: z.number().min(0).nullable(),
+          remaining: z.number().min(0),
+          refilling: z.boolean(),
+          heardAt: z.int(),
+          resetAt: z.int(),
+        }),
+      ),
+    }),
+  ),
+});
 
 export type PacingOptions = z.output<typeof pacingSchema>;
 
@@ -125,6 +150,40 @@ export class Pacing implements Policy<Exchange> {
         remaining,
       })),
     };
+  }
+
+  capture(instants: Instants): PersistentState | undefined {
+    const accounts = this.#line.limits.memories.map(({ id, memory }) => ({
+      id,
+      ...memory,
+      pausedUntil: instants.toSaved(memory.pausedUntil),
+      heardAt: instants.toSaved(memory.heardAt),
+      windows: memory.windows.map((window) => ({
+        ...window,
+        heardAt: instants.toSaved(window.heardAt) ?? 0,
+        resetAt: instants.toSaved(window.resetAt) ?? 0,
+      })),
+    }));
+    return accounts.length > 0 ? { accounts } : undefined;
+  }
+
+  restore(saved: unknown, instants: Instants): boolean {
+    const { data } = savedSchema.safeParse(saved);
+    const now = this.#deps.clock.now();
+    const at = (instant: number | null): number => instants.fromSaved(instant, Number.NEGATIVE_INFINITY);
+    for (const { id, pausedUntil, heardAt, windows, ...rest } of data?.accounts ?? []) {
+      const memory = {
+        ...rest,
+        // Whatever the file says, and whatever may have been configured before.
+        pausedUntil: Math.min(at(pausedUntil), now + this.#options.maxPause),
+        heardAt: Math.min(at(heardAt), now),
+        windows: windows.map((one) => {
+          return { ...one, heardAt: Math.min(at(one.heardAt), now), resetAt: at(one.resetAt) };
+        }),
+      };
+      this.#line.limits.restore(id, memory, now);
+    }
+    return data !== undefined;
   }
 
   dispose(): void {

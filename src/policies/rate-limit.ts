@@ -154,7 +154,7 @@ export class RateLimit implements Policy<Exchange> {
     { charges }: Claim,
     cancellation: Cancellation,
   ): LimitAdmission | Promise<LimitAdmission> {
-    const rank = rankOf(exchange.request.headers, this.#options.priority);
+    const rank = rankOf(exchange, this.#options.priority);
     return this.#line.enter({ charges, rank, deadlineAt: exchange.deadlineAt, cancellation });
   }
 

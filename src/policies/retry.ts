@@ -13,12 +13,14 @@ import type { Exchange } from '../core/exchange.ts';
 import { headerValue } from '../core/header-list.ts';
 import { discard } from '../core/outcome.ts';
 import type { FailureOutcome, Outcome } from '../core/outcome.ts';
+import type { Instants, PersistentState } from '../core/persistence.ts';
 import type { Next, Policy, PolicyDeps, PolicyModule, Snapshot } from '../core/policy.ts';
 import type { Random } from '../core/random.ts';
 import { reasonOfCancel } from '../core/reasons.ts';
 import { mayRepeat } from '../core/replay-safety.ts';
 import { ANSWER_CLASSES, verdictOf } from '../core/verdict.ts';
 import type { VerdictClass } from '../core/verdict.ts';
+import { saveWindow, savedWindow, talliesOf } from '../schema/saved.ts';
 import { count, duration, positiveDuration, ratio } from '../schema/scalars.ts';
 
 /** Why a failure was not followed by another try. */
@@ -98,6 +100,8 @@ export const retrySchema = z
   })
   .describe('Further attempts after failures that another attempt can mend.');
 
+const savedSchema = z.object({ budget: savedWindow });
+
 export type RetryOptions = z.output<typeof retrySchema>;
 
 export class Retry implements Policy<Exchange> {
@@ -148,8 +152,26 @@ export class Retry implements Policy<Exchange> {
     return { maxRetries: this.#options.maxRetries, budgetRemaining: this.budgetRemaining ?? null };
   }
 
+  capture(instants: Instants): PersistentState | undefined {
+    const tallies = this.#budget?.tallies(this.#deps.clock.now()) ?? [];
+    if (tallies.length === 0) return undefined;
+    return { budget: saveWindow(this.#windowMs, tallies, instants) };
+  }
+
+  restore(saved: unknown, instants: Instants): boolean {
+    const { data } = savedSchema.safeParse(saved);
+    if (!data) return false;
+    this.#budget?.take(talliesOf(data.budget, this.#windowMs, instants), this.#deps.clock.now());
+    return true;
+  }
+
   dispose(): void {
     // Waits belong to exchanges and end with them.
+  }
+
+  get #windowMs(): number {
+    const { budget } = this.#options;
+    return budget === false ? 0 : budget.window;
   }
 
   #isWorthRetrying(outcome: Outcome): boolean {

@@ -33,6 +33,11 @@ export class Inventory {
     return value;
   }
 
+  /** All parts, by name. */
+  get values(): ReadonlyMap<string, unknown> {
+    return new Map([...this.#parts].map(([name, { value }]) => [name, value]));
+  }
+
   /** Parts that the previous inventory did not have. */
   added(): unknown[] {
     const known = new Set([...this.#previous.values()].map(({ value }) => value));

@@ -38,6 +38,9 @@ export interface ReloadResult {
   readonly problems: readonly Problem[];
 }
 
+/** Gives the parts of the first configuration, by name, what earlier processes have learnt. */
+export type Revive = (config: Config, parts: ReadonlyMap<string, unknown>) => Promise<void>;
+
 /** Brings the world outside the runtime (listeners) in line before a configuration is put in force. */
 export type Prepare = (config: Config) => Promise<{ commit(): void; abort(): void }>;
 
@@ -50,6 +53,7 @@ export class Supervisor {
   readonly #input: ConfigInput;
   readonly #deps: SupervisorDeps;
   #prepare: Prepare = () => Promise.resolve({ commit: () => undefined, abort: () => undefined });
+  #revive: Revive = () => Promise.resolve();
   #runtime: Runtime | undefined;
   #loaded: LoadedConfig<Config> | undefined;
   #inventory: Inventory | undefined;
@@ -65,6 +69,15 @@ export class Supervisor {
 
   set prepare(prepare: Prepare) {
     this.#prepare = prepare;
+  }
+
+  set revive(revive: Revive) {
+    this.#revive = revive;
+  }
+
+  /** Everything that lives from one configuration to the next, by name. */
+  get parts(): ReadonlyMap<string, unknown> {
+    return this.#inventory?.values ?? new Map();
   }
 
   get runtime(): Runtime {
@@ -149,6 +162,8 @@ export class Supervisor {
     const stores: CompileDeps['stores'] = (shared) => live.for(shared);
     const upstreams = compileUpstreams(loaded.config, inventory, { ...this.#deps, recipient, stores });
     if (this.#deps.offline !== true) await live.open();
+    // Before anybody can call.
+    if (!this.#runtime) await this.#revive(loaded.config, inventory.values);
     const outside = await this.#prepare(loaded.config);
     const generation = (this.#runtime?.generation ?? 0) + 1;
     this.#runtime = new Runtime({ generation, hash: loaded.hash, upstreams });

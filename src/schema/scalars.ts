@@ -110,6 +110,13 @@ export const headerValue = z
   })
   .meta({ id: 'HeaderValue', description: 'A header value.' });
 
+/** The path of a directory, which need not exist; a relative one starts where the naming file is. */
+export const folderPath = z.string().min(1).meta({
+  id: 'FolderPath',
+  description: 'Path of a directory; a relative one starts where the naming file is.',
+  path: 'folder',
+});
+
 /** Marks a schema whose value must never be printed. */
 export const secret = <S extends z.ZodType>(schema: S): S => {
   // The copy is not the shared definition any more, so it must not claim its id.

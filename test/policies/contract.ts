@@ -8,12 +8,14 @@ import { describe, expect, it } from 'vitest';
 import type { z } from 'zod';
 import type { CancelReason } from '../../src/core/cancellation.ts';
 import type { Outcome } from '../../src/core/outcome.ts';
+import { isPersistent } from '../../src/core/persistence.ts';
 import type { Policy, PolicyDeps, PolicyModule, Scope } from '../../src/core/policy.ts';
 import { settle } from '../support/fake-clock.ts';
 import type { FakeClock } from '../support/fake-clock.ts';
 import { ControlledBody, Script, after, bodyOf, fail, finish, kit } from '../support/policy-kit.ts';
 import { refuse, respond, silence } from '../support/policy-kit.ts';
 import type { EventLog, Step } from '../support/policy-kit.ts';
+import { capture, leave, take } from '../support/restart.ts';
 
 export interface ContractSubject<S extends Scope, Schema extends z.ZodType> {
   readonly module: PolicyModule<S, Schema>;
@@ -283,6 +285,46 @@ export function policyContract<S extends Scope, Schema extends z.ZodType>(
       const text = JSON.stringify(snapshot);
       expect(JSON.parse(text)).toEqual(snapshot);
       for (const secret of secrets) expect(text).not.toContain(secret);
+    });
+
+    it('leaves plain JSON without secrets, the same while nothing happens, and its follower takes up all of it', async () => {
+      const rig = rigUp();
+      if (!isPersistent(rig.policy)) return;
+      const next = rigUp();
+      for (const step of [fail(), respond(503), respond(429, { headers: ['retry-after', '600'] })]) {
+        const scope = scopeAt(rig.clock);
+        finish(await rig.outcome(rig.run(scope, step), scope));
+      }
+      await settle();
+      const left = leave({ part: rig.policy, clock: rig.clock });
+      expect(left.state).toEqual(capture({ part: rig.policy, clock: rig.clock }) ?? null);
+      for (const secret of secrets) expect(JSON.stringify(left.state)).not.toContain(secret);
+      if (left.state === null) return;
+      await rig.clock.advance(10);
+      expect(capture({ part: rig.policy, clock: rig.clock })).toEqual(left.state);
+      await next.clock.advance(rig.clock.now() - 10 - next.clock.now());
+      expect(take(left, { part: next.policy, clock: next.clock })).toBe(true);
+      expect(capture({ part: next.policy, clock: next.clock })).toEqual(left.state);
+      next.expectAtRest(scopeAt(next.clock));
+    });
+
+    it('takes nothing from what is no state of its kind, and works on', async () => {
+      const rig = rigUp();
+      if (!isPersistent(rig.policy)) return;
+      const taken = { instant: 0, wallMs: 0 };
+      const before = capture({ part: rig.policy, clock: rig.clock });
+      for (const state of [null, undefined, 5, '', [], {}, { keys: 5 }, JSON.parse('{"__proto__":{"x":1}}')])
+        expect(take({ state, taken }, { part: rig.policy, clock: rig.clock })).toBe(false);
+      fc.assert(
+        fc.property(fc.jsonValue(), (state) => {
+          take({ state, taken }, { part: rig.policy, clock: rig.clock });
+        }),
+        { numRuns: 50 },
+      );
+      expect(capture({ part: rig.policy, clock: rig.clock })).toEqual(before);
+      const scope = scopeAt(rig.clock);
+      const answer = respond();
+      expect(await rig.outcome(rig.run(scope, answer), scope)).toBe(answer);
     });
 
     it('may be disposed of twice, and lets exchanges under way finish', async () => {

@@ -192,6 +192,7 @@ describe('a limit of tokens', () => {
     const arrived = new Promise<void>((resolve) => (arrive = resolve));
     const late: RequestBody = {
       replayable: true,
+      shareable: false,
       waitingForClient: true,
       get length() {
         return here ? body?.length : undefined;
@@ -216,6 +217,7 @@ describe('a limit of tokens', () => {
     const rig = new RateLimitRig(THOUSAND_A_MINUTE);
     const endless: RequestBody = {
       replayable: false,
+      shareable: false,
       length: undefined,
       waitingForClient: true,
       open: () => null,
@@ -232,6 +234,7 @@ describe('a limit of tokens', () => {
     const rig = new RateLimitRig(THOUSAND_A_MINUTE);
     const stuck: RequestBody = {
       replayable: true,
+      shareable: false,
       length: undefined,
       waitingForClient: true,
       open: () => null,

@@ -6,7 +6,7 @@ import type { Completion, ResponseBody } from '../../src/core/outcome.ts';
 import { SharedBody, costOf } from '../../src/streams/shared-body.ts';
 import type { SharedBodyOptions } from '../../src/streams/shared-body.ts';
 import { FakeClock } from '../support/fake-clock.ts';
-import type { PausingSink} from './shared-rig.ts';
+import type { PausingSink } from './shared-rig.ts';
 import { PacedSource, read } from './shared-rig.ts';
 
 function shared(options: Partial<SharedBodyOptions> = {}) {

@@ -18,6 +18,7 @@ import { rateLimit } from './rate-limit.ts';
 import { resume } from './resume.ts';
 import { retry } from './retry.ts';
 import { spendCap } from './spend-cap.ts';
+import { state } from './state.ts';
 import { store } from './store.ts';
 import { usage } from './usage.ts';
 
@@ -40,6 +41,7 @@ export const TOPICS: readonly Topic[] = [
   resume,
   retry,
   spendCap,
+  state,
   store,
   usage,
 ];

@@ -72,6 +72,13 @@ class Level<T> {
     return poorest && first(poorest);
   }
 
+  /** Seats of the flow that has most. */
+  longest(): ReadonlySet<Seat<T>> {
+    let longest: ReadonlySet<Seat<T>> = new Set();
+    for (const seats of this.flows.values()) if (seats.size > longest.size) longest = seats;
+    return longest;
+  }
+
   /** The flow has had its turn. */
   rotate(flow: string): void {
     const seats = this.flows.get(flow);
@@ -91,6 +98,11 @@ class Level<T> {
     }
     return before;
   }
+}
+
+interface Newcomer {
+  readonly flow: string;
+  readonly rank: number;
 }
 
 export class FairQueue<T> {
@@ -148,8 +160,21 @@ export class FairQueue<T> {
     return seat;
   }
 
+  /**
+   * Who should make room for a newcomer where there is none: the last of the flow that has most seats, in the lowest
+   * rank. Undefined where the newcomer is that itself: of no higher rank, and of a flow that would have as many.
+   */
+  victimOf({ flow, rank }: Newcomer): Seat<T> | undefined {
+    const lowest = this.#lowestLevel();
+    if (!lowest || lowest.rank > rank) return undefined;
+    const longest = lowest.longest();
+    const own = lowest.flows.get(flow)?.size ?? 0;
+    if (lowest.rank === rank && longest.size <= own + 1) return undefined;
+    return [...longest].at(-1);
+  }
+
   /** About how many of those who wait go before one who joins now. */
-  ahead(flow: string, rank: number): number {
+  ahead({ flow, rank }: Newcomer): number {
     const inRank = this.#levels.get(rank)?.before(flow) ?? 0;
     let ahead = inRank;
     for (const { rank: other, seats } of this.#levels.values())
@@ -161,6 +186,13 @@ export class FairQueue<T> {
   #turnsBefore(own: number, above: number): number {
     if (this.#options.order === 'weighted') return Math.round(own * 2 ** above);
     return above > 0 ? Number.POSITIVE_INFINITY : 0;
+  }
+
+  #lowestLevel(): Level<T> | undefined {
+    let lowest: Level<T> | undefined;
+    for (const level of this.#levels.values())
+      if (level.seats.size > 0 && (!lowest || level.rank < lowest.rank)) lowest = level;
+    return lowest;
   }
 
   #nextLevel(): Level<T> | undefined {

@@ -25,6 +25,8 @@ export interface PermitLineDeps {
 export type Refusal =
   /** As many as may wait do so. */
   | 'queue-full'
+  /** The queue is full, and somebody came who is more important, or has fewer in it. */
+  | 'displaced'
   /** By how long permits have been held of late, its turn would come too late for its deadline. */
   | 'too-late'
   /** It has waited as long as it may. */
@@ -56,7 +58,10 @@ const NEWEST = 0.1;
 /** One that took many times as long counts as so many: an outlier, or the first of many that will tell. */
 const OUTLIER = 4;
 
-type Waiter = (permit: Permit) => void;
+interface Waiter {
+  readonly go: (permit: Permit) => void;
+  readonly refuse: (why: Refusal) => void;
+}
 
 export class PermitLine {
   readonly #clock: Clock;
@@ -69,7 +74,7 @@ export class PermitLine {
   readonly #holding = new MovingAverage(NEWEST);
   readonly #answering = new MovingAverage(NEWEST);
   #lastFullAt = Number.NEGATIVE_INFINITY;
-  refused = 0;
+  #refused = 0;
 
   /** @param limit permits there are, ≥ 1 */
   constructor(limit: number, options: PermitLineOptions, { clock, onFull }: PermitLineDeps) {
@@ -87,6 +92,11 @@ export class PermitLine {
 
   get queued(): number {
     return this.#queue.size;
+  }
+
+  /** So many since it was made. */
+  get refused(): number {
+    return this.#refused;
   }
 
   get limit(): number {
@@ -113,8 +123,9 @@ export class PermitLine {
   wait(applicant: Applicant): Promise<Admission> {
     if (applicant.cancellation.cancelled) return Promise.resolve({ kind: 'left' });
     this.#tellFull();
-    if (this.#queue.size >= this.#options.maxQueue) return Promise.resolve(this.#refuse('queue-full'));
     if (this.#isTooLate(applicant)) return Promise.resolve(this.#refuse('too-late'));
+    if (this.#queue.size >= this.#options.maxQueue && !this.#makeRoomFor(applicant))
+      return Promise.resolve(this.#refuse('queue-full'));
     return this.#join(applicant);
   }
 
@@ -148,7 +159,7 @@ export class PermitLine {
     while (this.active < this.#limit) {
       const seat = this.#queue.shift(this.#heldBy);
       if (!seat) return;
-      seat.value(this.#grant(seat.flow));
+      seat.value.go(this.#grant(seat.flow));
     }
   }
 
@@ -164,25 +175,36 @@ export class PermitLine {
         this.#queue.remove(seat);
         settle({ kind: 'left' });
       };
-      const timer = clock.setTimer(this.#options.queueTimeoutMs, () => {
-        this.#queue.remove(seat);
-        settle(this.#refuse('waited'));
-      });
-      const go: Waiter = (permit) => settle({ kind: 'go', permit });
-      const seat: Seat<Waiter> = this.#queue.push(go, { flow, rank, since: clock.now() });
+      const waiter: Waiter = {
+        go: (permit) => settle({ kind: 'go', permit }),
+        refuse: (why) => {
+          this.#queue.remove(seat);
+          settle(this.#refuse(why));
+        },
+      };
+      const timer = clock.setTimer(this.#options.queueTimeoutMs, () => waiter.refuse('waited'));
+      const seat: Seat<Waiter> = this.#queue.push(waiter, { flow, rank, since: clock.now() });
       cancellation.onCancel(onCancel);
     });
   }
 
+  /** Otherwise one agent with many calls, or many unimportant ones, would shut the queue for all others. */
+  #makeRoomFor(applicant: Applicant): boolean {
+    const victim = this.#options.maxQueue > 0 ? this.#queue.victimOf(applicant) : undefined;
+    victim?.value.refuse('displaced');
+    return victim !== undefined;
+  }
+
   #refuse(why: Refusal): Admission {
-    this.refused += 1;
+    this.#refused += 1;
     const ms = this.#waitBehind(this.#queue.size);
     return { kind: 'refused', why, retryAfterMs: ms > 0 && Number.isFinite(ms) ? ms : undefined };
   }
 
-  #isTooLate({ flow, rank, deadlineAt }: Applicant): boolean {
+  #isTooLate(applicant: Applicant): boolean {
+    const { deadlineAt } = applicant;
     if (!Number.isFinite(deadlineAt)) return false;
-    const turnInMs = this.#waitBehind(this.#queue.ahead(flow, rank));
+    const turnInMs = this.#waitBehind(this.#queue.ahead(applicant));
     return this.#clock.now() + turnInMs + (this.#answering.value ?? 0) > deadlineAt;
   }
 

@@ -95,13 +95,13 @@ describe('FairQueue', () => {
     const queue = queueOf();
     for (let i = 1; i <= 50; i++) push(queue, `a${i}`);
     push(queue, 'b1', 1);
-    expect(queue.ahead('a', 0)).toBe(51);
-    expect(queue.ahead('c', 0)).toBe(2);
-    expect(queue.ahead('c', 1)).toBe(1);
-    expect(queue.ahead('c', 2)).toBe(0);
+    expect(queue.ahead({ flow: 'a', rank: 0 })).toBe(51);
+    expect(queue.ahead({ flow: 'c', rank: 0 })).toBe(2);
+    expect(queue.ahead({ flow: 'c', rank: 1 })).toBe(1);
+    expect(queue.ahead({ flow: 'c', rank: 2 })).toBe(0);
     queue.reconfigure({ order: 'weighted', msPerRank: 1 });
-    expect(queue.ahead('c', 1)).toBe(2);
-    expect(queue.ahead('c', -5)).toBe(33);
+    expect(queue.ahead({ flow: 'c', rank: 1 })).toBe(2);
+    expect(queue.ahead({ flow: 'c', rank: -5 })).toBe(33);
   });
 
   it('lets the estimate be exact where nobody joins, leaves or ages', () => {
@@ -113,13 +113,27 @@ describe('FairQueue', () => {
       fc.property(fc.array(anyCall, { maxLength: 30 }), anyCall, (calls, last) => {
         const queue = new FairQueue<string>({ order: 'strict', msPerRank: 1e9 });
         for (const { flow, rank } of calls) queue.push('other', { flow, rank, since: 0 });
-        const ahead = queue.ahead(last.flow, last.rank);
+        const ahead = queue.ahead(last);
         queue.push('last', { ...last, since: 0 });
         let before = 0;
         while (queue.shift(nobody)?.value !== 'last') before += 1;
         expect(before).toBe(ahead);
       }),
     );
+  });
+
+  it('names who should make room: the last of the greediest flow in the lowest rank', () => {
+    const queue = queueOf();
+    for (let i = 1; i <= 5; i++) push(queue, `a${i}`);
+    push(queue, 'b1');
+    expect(queue.victimOf({ flow: 'c', rank: 0 })?.value).toBe('a5');
+    expect(queue.victimOf({ flow: 'a', rank: 0 })).toBeUndefined();
+    expect(queue.victimOf({ flow: 'a', rank: 1 })?.value).toBe('a5');
+    expect(queue.victimOf({ flow: 'c', rank: -1 })).toBeUndefined();
+    push(queue, 'c1', -1);
+    expect(queue.victimOf({ flow: 'a', rank: 0 })?.value).toBe('c1');
+    // Nobody makes room for who would have as many: they would displace each other for ever.
+    expect(queue.victimOf({ flow: 'd', rank: -1 })).toBeUndefined();
   });
 
   it('loses nobody and serves nobody twice, whoever leaves', () => {

@@ -202,6 +202,30 @@ describe('bulkhead', () => {
       expect(one.wentAt()).toBe(0);
     });
 
+    it('one agent cannot shut the queue for the others: its last call makes room', async () => {
+      const rig = new BulkheadRig({ maxConcurrent: 1, maxQueue: 5 });
+      const many = await rig.startAll(Array.from({ length: 6 }, () => ({ agent: 'many' })));
+      const one = await rig.start({ agent: 'one' });
+      expect(many[5]?.outcome()).toMatchObject(REFUSED);
+      expect(rig.kit.events.of('bulkhead-refused')).toMatchObject([{ why: 'displaced' }]);
+      expect(rig.snapshot).toMatchObject({ active: 1, queued: 5, refused: 1 });
+      expect((await rig.start({ agent: 'many' })).outcome()).toMatchObject(REFUSED);
+      await many[0]?.end();
+      await many[1]?.end();
+      expect(one.wentAt()).toBe(0);
+    });
+
+    it('a full queue makes room for the more important, and not the other way round', async () => {
+      const rig = new BulkheadRig({ maxConcurrent: 1, maxQueue: 2 });
+      const [, first, second] = await rig.startAll([{}, { agent: 'b' }, { agent: 'c', priority: 'low' }]);
+      const high = await rig.start({ agent: 'b', priority: 'high' });
+      expect(second?.outcome()).toMatchObject(REFUSED);
+      expect(high.outcome()).toBeUndefined();
+      expect((await rig.start({ agent: 'd', priority: 'low' })).outcome()).toMatchObject(REFUSED);
+      expect(first?.outcome()).toBeUndefined();
+      expect(rig.snapshot).toMatchObject({ queued: 2, refused: 2 });
+    });
+
     it('tells agents without a name apart by their address', async () => {
       const rig = new BulkheadRig({ maxConcurrent: 1 });
       const calls = await rig.startAll([

@@ -6,7 +6,7 @@ import type { Completion, ResponseBody } from '../../src/core/outcome.ts';
 import { SharedBody, costOf } from '../../src/streams/shared-body.ts';
 import type { SharedBodyOptions } from '../../src/streams/shared-body.ts';
 import { FakeClock } from '../support/fake-clock.ts';
-import type { PausingSink} from './shared-rig.ts';
+import type { PausingSink } from './shared-rig.ts';
 import { PacedSource, read } from './shared-rig.ts';
 
 function shared(options: Partial<SharedBodyOptions> = {}) {
@@ -87,6 +87,24 @@ describe('SharedBody', () => {
       expect([ends, unreadEnds]).toEqual([[completion], [completion]]);
     },
   );
+
+  it('knows that a body broke off although it was given an end that looks like one', () => {
+    const { source, body, ends } = shared();
+    const mine = body.join();
+    const unread = body.join();
+    const [mineEnds, unreadEnds] = [endsOf(mine), endsOf(unread)];
+    const sink = read(mine);
+    body.start();
+    source.push('abc');
+    const broken = { end: 'upstream-aborted', reason: 'response_incomplete', bytes: 3 } as const;
+    source.finish(['x-t', '1'], broken);
+    expect(sink).toMatchObject({ text: 'abc', trailers: ['x-t', '1'], aborted: undefined });
+    const late = body.join();
+    const lateEnds = endsOf(late);
+    expect(read(late)).toMatchObject({ text: 'abc', trailers: ['x-t', '1'], aborted: undefined });
+    for (const told of [ends, mineEnds, unreadEnds, lateEnds]) expect(told).toEqual([broken]);
+    unread?.discard();
+  });
 
   it('lets readers take their own time while it records', () => {
     const { source, body } = shared();

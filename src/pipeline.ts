@@ -5,6 +5,7 @@ import type { Attempt, Exchange } from './core/exchange.ts';
 import type { Next, Policy, PolicyModule, Scope } from './core/policy.ts';
 import {
   attemptTimeout,
+  cache,
   circuitBreaker,
   commitGate,
   credentials,
@@ -20,6 +21,7 @@ import {
 export const EXCHANGE_POLICIES = [
   fallback, //        outermost: can answer for any ending below, refusals included
   deadline, //        bounds queueing, backoff and all attempts; the ladder above may still answer when it passed
+  cache, //           inside deadline and ladder, which are each client's own; a hit costs nothing of what stands below
   spendCap, //        above retry, which asks it before every further try, as the ladder above does
   retry, //           sees every ending below; spends the retry budget
   pacing, //          inside retry, so that every try waits for room; outside the breaker, for a wait is no slow call

@@ -82,6 +82,11 @@ export const REASONS = {
     'No credential for the upstream is accepted at present.',
   ),
   paced: reason(429, 'http_request_error', "The provider's rate limit leaves no room for this call now."),
+  not_cached: reason(
+    504,
+    'http_request_denied',
+    'Only a stored answer was asked for, and there is none that will do.',
+  ),
   shutting_down: reason(503, 'destination_unavailable', 'The sidecar is stopping.'),
   internal_error: reason(500, 'proxy_internal_error', 'The sidecar failed; this is a bug in it.'),
   // The request itself.

@@ -1,5 +1,6 @@
 /** All policies. Their order is pipeline.ts's business. */
 export { attemptTimeout } from './attempt-timeout.ts';
+export { cache } from './cache.ts';
 export { circuitBreaker } from './circuit-breaker.ts';
 export { commitGate } from './commit-gate.ts';
 export { credentials } from './credentials.ts';

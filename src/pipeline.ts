@@ -7,6 +7,7 @@ import {
   adaptiveThrottling,
   attemptTimeout,
   bulkhead,
+  cache,
   circuitBreaker,
   commitGate,
   credentials,
@@ -24,6 +25,7 @@ import {
 export const EXCHANGE_POLICIES = [
   fallback, //        outermost: can answer for any ending below, refusals included
   deadline, //        bounds queueing, backoff and all attempts; the ladder above may still answer when it passed
+  cache, //           inside deadline and ladder, which are each client's own; a hit costs nothing of what stands below
   spendCap, //        above retry, which asks it before every further try, as the ladder above does
   rateLimit, //       above whatever takes permits or budget: a refused call takes none; above retry, for it counts calls, not tries
   bulkhead, //        one permit per exchange however often retried, held to the end of the body

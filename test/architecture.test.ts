@@ -19,7 +19,8 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   schema: ['core'],
   streams: LEAF,
   ladder: LEAF,
-  policies: [...LEAF, 'streams', 'ladder'],
+  caching: [...LEAF, 'streams'],
+  policies: [...LEAF, 'streams', 'ladder', 'caching'],
   balancing: LEAF,
   endpoints: LEAF,
   discovery: LEAF,
@@ -111,6 +112,7 @@ const ADDRESSES: Readonly<Record<string, RegExp>> = {
   'prom-client': /^telemetry\/(metrics|topic|cells|topics\/[a-z-]+)\.ts$/,
   pino: /^telemetry\/(log|topic)\.ts$/,
   '@redis/client': /^stores\/redis\/client\.ts$/,
+  'lru-cache': /^stores\/memory\//,
   'js-yaml': /^config\//,
   cockatiel: /^(policies|algorithms)\//,
   // Sections of the configuration, and in the playground the requests that it gets.

@@ -1,5 +1,5 @@
 /** What no single field can know: names that must exist, addresses that must differ, ladders that must not loop. */
-import { fallbackTargets } from '../policies/fallback.ts';
+import { fallbackTargets, staleStepOf } from '../policies/fallback.ts';
 import type { FallbackOptions } from '../policies/fallback.ts';
 import { checkTls } from './check-tls.ts';
 import { repeatedKeys } from '../schema/credentials.ts';
@@ -11,6 +11,7 @@ export function checkConfig(config: Config): CheckProblem[] {
     ...checkRoutes(config),
     ...checkListeners(config),
     ...checkLadders(config),
+    ...checkStaleSteps(config),
     ...checkThresholds(config),
     ...checkCredentials(config),
     ...checkDialects(config),
@@ -85,6 +86,28 @@ function checkLadders({ upstreams }: Config): CheckProblem[] {
     return cycle
       ? [...problems, { path, message: `expected a ladder that ends, got a cycle: ${cycle.join(' → ')}` }]
       : problems;
+  });
+}
+
+/** A step that answers with what a cache has needs one, in the overrides, too. */
+function checkStaleSteps({ upstreams }: Config): CheckProblem[] {
+  return Object.entries(upstreams).flatMap(([name, one]) => {
+    const [base, ...overrides] = allPoliciesOf(name, one);
+    if (!base) return [];
+    // What an override does not name is as in the upstream's own policies; its problems are told there.
+    return [base, ...overrides].flatMap(([at, own]) => {
+      if (own !== base[1] && !('fallback' in own || 'cache' in own)) return [];
+      const { fallback, cache } = { ...base[1], ...own } as {
+        fallback?: FallbackOptions | false;
+        cache?: unknown;
+      };
+      const step = fallback ? staleStepOf(fallback) : -1;
+      if (!fallback || step < 0 || cache) return [];
+      const ladder = [...('fallback' in own ? at : base[0]), 'fallback'];
+      const steps = Array.isArray(fallback) ? ladder : [...ladder, 'steps'];
+      const message = `expected a cache to answer from, but ${[...at, 'cache'].join('.')} is off`;
+      return [{ path: [...steps, String(step), 'cache'], message }];
+    });
   });
 }
 

@@ -86,6 +86,22 @@ export interface ExchangeInit {
   readonly onInformational: ((status: number, headers: HeaderList) => void) | undefined;
 }
 
+/** What a call that is made in another's stead does not share with it. */
+export interface Variation extends Partial<
+  Pick<ExchangeInit, 'request' | 'body' | 'cancellation' | 'onInformational'>
+> {
+  /** Its attempts are not among those of the other. */
+  readonly ownTrail?: boolean;
+}
+
+/** An answer that a cache has, past its time. */
+export interface StaleAnswer {
+  /** Milliseconds since it was fresh; below 0 where it still is. */
+  staleForMs(): number;
+  /** The answer, marked with its age; as often as it is wanted. */
+  open(cancellation: Cancellation): ResponseOutcome;
+}
+
 const NONE: ReadonlySet<string> = new Set();
 
 /** What those who make tries want of the attempt that is made next. */
@@ -130,6 +146,8 @@ export class Exchange {
   ownsRetries = false;
   /** Lower-case names of fields that a ladder has set, secrets perhaps: they are for one upstream alone. */
   borrowedHeaders: ReadonlySet<string> = NONE;
+  /** What a cache has for a ladder, although it is not fresh; undefined where there is nothing, or it must not be used. */
+  staleAnswer: StaleAnswer | undefined;
   #call: CallFacts | undefined;
 
   constructor(init: ExchangeInit, parent?: Exchange) {
@@ -149,12 +167,26 @@ export class Exchange {
     this.attempts = parent ? parent.attempts : [];
     this.spend = parent?.spend;
     this.visited = parent ? parent.visited : [];
-    this.visited.push(init.upstream.name);
+    if (this.visited.at(-1) !== init.upstream.name) this.visited.push(init.upstream.name);
   }
 
   /** The same call made to another upstream: same id, body, trail and client; another request head. */
   redirectedTo(upstream: UpstreamIdentity, request: RequestHead, body: RequestBody = this.body): Exchange {
     return new Exchange({ ...this.#init(), upstream, request, body }, this);
+  }
+
+  /** The same call at the same upstream, made on other terms. What it learns of its terms is the caller's to `adopt`. */
+  variedBy({ ownTrail = false, ...changes }: Variation): Exchange {
+    const varied = new Exchange({ ...this.#init(), ...changes }, ownTrail ? undefined : this);
+    varied.deadlineAt = this.deadlineAt;
+    varied.borrowedHeaders = this.borrowedHeaders;
+    return varied;
+  }
+
+  /** Takes over what those below have said of a call that was made in this one's stead. */
+  adopt({ spend, ownsRetries }: Exchange): void {
+    this.spend = spend;
+    this.ownsRetries = ownsRetries;
   }
 
   /** What is asked for, as the upstream's protocol says. */

@@ -97,6 +97,11 @@ export const REASONS = {
     'http_request_denied',
     'The rate limit that is set here leaves no room for this call now.',
   ),
+  not_cached: reason(
+    504,
+    'http_request_denied',
+    'Only a stored answer was asked for, and there is none that will do.',
+  ),
   shutting_down: reason(503, 'destination_unavailable', 'The sidecar is stopping.'),
   internal_error: reason(500, 'proxy_internal_error', 'The sidecar failed; this is a bug in it.'),
   // The request itself.

@@ -12,7 +12,7 @@ import type { NextTry } from '../core/spend.ts';
 import { ANSWER_CLASSES, verdictOf } from '../core/verdict.ts';
 import type { VerdictClass } from '../core/verdict.ts';
 import { fileContents } from '../schema/file-contents.ts';
-import { headerName, headerValue, secret } from '../schema/scalars.ts';
+import { headerName, headerValue, positiveDuration, secret } from '../schema/scalars.ts';
 
 export const STEP_CLASSES = z.enum([...ANSWER_CLASSES, 'refused']).exclude(['ok']);
 
@@ -91,6 +91,16 @@ export const staticStep = z.strictObject({
   ...stepConditions,
 });
 
+export const staleStep = z.strictObject({
+  cache: z
+    .literal('stale')
+    .describe('What the policy cache of this upstream has, although it is not fresh any more.'),
+  maxStale: positiveDuration
+    .optional()
+    .describe('Only what was fresh that long ago. Default: whatever the cache still has.'),
+  ...stepConditions,
+});
+
 /** One rung. */
 export interface Step {
   readonly name: string;
@@ -160,6 +170,23 @@ function withoutCredentials({ request, upstream, borrowedHeaders }: Exchange): E
     target: withoutCredentialParameters(request.target),
     headers: withoutHeaders(clean, borrowedHeaders),
   };
+}
+
+/** The cache stands inside the ladder: it leaves on the exchange what it has. */
+export class StaleStep implements Step {
+  readonly name = 'cache';
+  readonly classes: Step['classes'];
+  readonly #maxStaleMs: number;
+
+  constructor(step: z.output<typeof staleStep>) {
+    this.classes = step.for && new Set(step.for);
+    this.#maxStaleMs = step.maxStale ?? Number.POSITIVE_INFINITY;
+  }
+
+  async prepare({ staleAnswer }: Exchange): Promise<Taker | undefined> {
+    if (!staleAnswer || staleAnswer.staleForMs() > this.#maxStaleMs) return undefined;
+    return async (cancellation) => staleAnswer.open(cancellation);
+  }
 }
 
 /** Statuses whose answers have no body (RFC 9110 §6.4.1). */

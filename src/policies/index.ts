@@ -2,6 +2,7 @@
 export { adaptiveThrottling } from './adaptive-throttling.ts';
 export { attemptTimeout } from './attempt-timeout.ts';
 export { bulkhead } from './bulkhead.ts';
+export { cache } from './cache.ts';
 export { circuitBreaker } from './circuit-breaker.ts';
 export { commitGate } from './commit-gate.ts';
 export { credentials } from './credentials.ts';

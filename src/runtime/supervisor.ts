@@ -122,10 +122,10 @@ export class Supervisor {
     return this.#reject([{ ...nowhere, message, severity: 'error' }], cause);
   }
 
-  /** Closes all connections to upstreams and to Redis. */
+  /** Closes all connections to upstreams and to Redis, and ends what policies do in the background. */
   async dispose(): Promise<void> {
     const parts = new Inventory(this.#inventory).dropped();
-    closeRedis(parts);
+    for (const part of parts) if (isDisposable(part)) part.dispose();
     const transports = parts.filter((part) => part instanceof EndpointTransport);
     await Promise.all(transports.map((transport) => transport.destroy()));
   }

@@ -41,11 +41,8 @@ export interface Recording {
   readonly trailers: HeaderList;
 }
 
-/** How a body ended, for those who still have to be told. */
-export interface SharedEnding {
-  readonly completion: Completion;
-  readonly trailers: HeaderList;
-}
+/** What ends a reader's delivery. How the body ended is told by `SharedBody.onEnd`: one that broke off may look whole. */
+export type SharedEnding = { readonly trailers: HeaderList } | { readonly broken: Completion };
 
 const DEFAULT_LAG_BYTES = 64 * 1024;
 const DEFAULT_STALL_MS = 10_000;
@@ -90,8 +87,10 @@ export class SharedBody extends BodyEnd implements BodySink {
     if (this.#started) return;
     this.#started = true;
     this.#source.pipe(this);
-    // The end is told once the readers have it, as far as they read.
-    this.#source.onEnd((completion) => this.settleEnd(completion));
+    this.#source.onEnd((completion) => {
+      for (const reader of this.#readers) reader.told(completion);
+      this.settleEnd(completion);
+    });
   }
 
   /**
@@ -116,7 +115,8 @@ export class SharedBody extends BodyEnd implements BodySink {
   /** Undefined once something is missing: it was too long, there was no memory, or it was forgotten. */
   recording(): Recording | undefined {
     if (!this.#recording) return undefined;
-    return { chunks: this.#chunks, bytes: this.#bytes, trailers: this.#ending?.trailers ?? [] };
+    const trailers = this.#ending && 'trailers' in this.#ending ? this.#ending.trailers : [];
+    return { chunks: this.#chunks, bytes: this.#bytes, trailers };
   }
 
   /** Lets go of the recording as soon as the present readers have it. Nobody can join any more. */
@@ -139,11 +139,11 @@ export class SharedBody extends BodyEnd implements BodySink {
   }
 
   end(trailers: HeaderList): void {
-    this.#over({ completion: { end: 'complete', bytes: this.#bytes }, trailers });
+    this.#over({ trailers });
   }
 
   abort(completion: Completion): void {
-    this.#over({ completion, trailers: [] });
+    this.#over({ broken: completion });
   }
 
   // --- for the readers

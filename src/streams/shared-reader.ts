@@ -47,18 +47,21 @@ export class SharedReader extends BodyEnd implements ResponseBody {
 
   attach(): void {
     this.#cancellation?.onCancel(this.#onCancel);
-    this.pump();
+    if (this.#shared.ending) this.#shared.onEnd((completion) => this.told(completion));
+  }
+
+  /** As with any body: one that broke before anybody took it has ended. */
+  told(completion: Completion): void {
+    if (!this.#sink && completion.end !== 'complete') this.settleEnd(completion);
   }
 
   /** Delivers what there is. */
   pump(): void {
     const sink = this.#sink;
-    if (!sink) this.#tellIfBroken();
-    else if (!this.#pumping && !this.#over) {
-      this.#pumping = true;
-      this.#deliver(sink);
-      this.#pumping = false;
-    }
+    if (!sink || this.#pumping || this.#over) return;
+    this.#pumping = true;
+    this.#deliver(sink);
+    this.#pumping = false;
   }
 
   /** It has made others wait for too long: its client sees an answer that broke off. */
@@ -80,17 +83,11 @@ export class SharedReader extends BodyEnd implements ResponseBody {
     if (ending) this.#finish(sink, ending);
   }
 
-  #finish(sink: BodySink, { completion, trailers }: SharedEnding): void {
+  #finish(sink: BodySink, ending: SharedEnding): void {
     this.#end();
-    if (completion.end === 'complete') sink.end(trailers);
-    else sink.abort(completion);
-    this.settleEnd(completion);
-  }
-
-  /** As with any body: one that broke before anybody took it has ended. */
-  #tellIfBroken(): void {
-    const completion = this.#shared.ending?.completion;
-    if (completion && completion.end !== 'complete') this.settleEnd(completion);
+    if ('broken' in ending) sink.abort(ending.broken);
+    else sink.end(ending.trailers);
+    this.#shared.onEnd((completion) => this.settleEnd(completion));
   }
 
   readonly #onCancel = (why: CancelReason): void => {

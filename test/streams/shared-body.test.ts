@@ -88,6 +88,24 @@ describe('SharedBody', () => {
     },
   );
 
+  it('knows that a body broke off although it was given an end that looks like one', () => {
+    const { source, body, ends } = shared();
+    const mine = body.join();
+    const unread = body.join();
+    const [mineEnds, unreadEnds] = [endsOf(mine), endsOf(unread)];
+    const sink = read(mine);
+    body.start();
+    source.push('abc');
+    const broken = { end: 'upstream-aborted', reason: 'response_incomplete', bytes: 3 } as const;
+    source.finish(['x-t', '1'], broken);
+    expect(sink).toMatchObject({ text: 'abc', trailers: ['x-t', '1'], aborted: undefined });
+    const late = body.join();
+    const lateEnds = endsOf(late);
+    expect(read(late)).toMatchObject({ text: 'abc', trailers: ['x-t', '1'], aborted: undefined });
+    for (const told of [ends, mineEnds, unreadEnds, lateEnds]) expect(told).toEqual([broken]);
+    unread?.discard();
+  });
+
   it('lets readers take their own time while it records', () => {
     const { source, body } = shared();
     const slow = read(body.join(), true);

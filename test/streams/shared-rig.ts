@@ -12,7 +12,7 @@ export class PacedSource extends BodyEnd implements ResponseBody {
   readonly #waiting: Uint8Array[] = [];
   #sink: BodySink | undefined;
   #bytes = 0;
-  #ending: { readonly completion: Completion; readonly trailers: HeaderList } | undefined;
+  #ending: { clean: boolean; completion: Completion; trailers: HeaderList } | undefined;
 
   pipe(sink: BodySink): void {
     this.#sink = sink;
@@ -34,15 +34,17 @@ export class PacedSource extends BodyEnd implements ResponseBody {
     this.#pump();
   }
 
-  finish(trailers: HeaderList = []): void {
-    this.#ending = { completion: { end: 'complete', bytes: 0 }, trailers };
+  /** @param as what it tells of its end, where that is not what it looks like */
+  finish(trailers: HeaderList = [], as: Completion = { end: 'complete', bytes: 0 }): void {
+    this.#ending = { clean: true, completion: as, trailers };
     this.#pump();
   }
 
   /** What was not delivered by then is lost. */
   breakOff(end: Exclude<Completion['end'], 'complete'> = 'upstream-aborted'): void {
     this.#waiting.length = 0;
-    this.#ending = { completion: { end, reason: 'response_incomplete', bytes: 0 }, trailers: [] };
+    const completion = { end, reason: 'response_incomplete', bytes: 0 } as const;
+    this.#ending = { clean: false, completion, trailers: [] };
     this.paused = false;
     this.#pump();
   }
@@ -57,11 +59,11 @@ export class PacedSource extends BodyEnd implements ResponseBody {
       this.paused = !sink.write(chunk);
     }
     if (this.#waiting.length > 0 || !this.#ending) return;
-    const { completion, trailers } = this.#ending;
+    const { clean, completion, trailers } = this.#ending;
     const told = { ...completion, bytes: this.#bytes };
     this.#ending = undefined;
     this.#sink = undefined;
-    if (told.end === 'complete') sink.end(trailers);
+    if (clean) sink.end(trailers);
     else sink.abort(told);
     this.settleEnd(told);
   }

@@ -1,8 +1,10 @@
 /** Everything that policies keep, shared with other sidecars, and by this process alone while Redis is away. */
 import type { Stores } from '../../core/stores.ts';
+import { redisAnswers } from './answers.ts';
 import type { RedisConnection } from './connection.ts';
 import { RedisLimits } from './limits.ts';
 
 export const redisStores = (connection: RedisConnection, local: Stores): Stores => ({
   limits: new RedisLimits(connection, local.limits),
+  answers: redisAnswers(connection, local.answers),
 });

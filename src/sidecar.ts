@@ -183,6 +183,7 @@ export class Sidecar {
       configHash: () => this.supervisor.runtime.hash,
       tunnels: () => this.dataPlane.tunnelCount,
       replayBytes: () => this.dataPlane.replayBytes,
+      storeIsUp: () => this.supervisor.storeIsUp,
       upstreams: () => [...this.supervisor.runtime.upstreams.values()].map(stateOf),
     };
   }

@@ -110,6 +110,7 @@ const ADDRESSES: Readonly<Record<string, RegExp>> = {
   undici: /^transport\//,
   'prom-client': /^telemetry\/(metrics|topic|cells|topics\/[a-z-]+)\.ts$/,
   pino: /^telemetry\/(log|topic)\.ts$/,
+  '@redis/client': /^stores\/redis\/client\.ts$/,
   'js-yaml': /^config\//,
   cockatiel: /^(policies|algorithms)\//,
   // Sections of the configuration, and in the playground the requests that it gets.

@@ -13,6 +13,7 @@ import { credentialsSchema } from '../schema/credentials.ts';
 import { overridesSchema } from './override-section.ts';
 import { PRESET_NAMES } from './presets.ts';
 import { fileContents } from '../schema/file-contents.ts';
+import { stateSchema } from './state-section.ts';
 import { currency, modelNames, modelPrices } from '../schema/models.ts';
 import {
   headerName,
@@ -22,6 +23,7 @@ import {
   secret,
   size,
 } from '../schema/scalars.ts';
+import { tlsTowards } from '../schema/tls.ts';
 
 const off = z.literal(false);
 
@@ -63,21 +65,6 @@ const endpoint = z.strictObject({
     })
     .describe('Address: scheme, host, port and, where the upstream has one, a base path.'),
 });
-
-const tlsToUpstream = z
-  .strictObject({
-    caFile: fileContents.optional().describe('PEM file with the roots to trust instead of the system’s.'),
-    certFile: fileContents.optional().describe('PEM file with the client certificate.'),
-    keyFile: fileContents.optional().describe('PEM file with its private key.'),
-    serverName: z
-      .string()
-      .optional()
-      .describe('Name for SNI and for checking the certificate. Default: the host of the URL.'),
-  })
-  .refine((tls) => (tls.certFile === undefined) === (tls.keyFile === undefined), {
-    error: 'expected certFile and keyFile together',
-  })
-  .describe('TLS towards the upstream.');
 
 /** Settings that `defaults` may give to every upstream. */
 const sharedUpstreamShape = {
@@ -127,7 +114,7 @@ const sharedUpstreamShape = {
     .default(false)
     .describe('Tell the upstream how much time is left (X-Request-Timeout-Ms). For upstreams of your own.'),
   http2: z.boolean().default(false).describe('Offer HTTP/2 in the TLS handshake.'),
-  tls: tlsToUpstream.prefault({}),
+  tls: tlsTowards('the upstream').prefault({}),
   keepAlive: positiveDuration
     .prefault('4s')
     .describe('How long idle connections are kept; keep it below the upstream’s own limit.'),
@@ -235,6 +222,7 @@ export const configSchema = z
     admin: admin.prefault({}),
     logging: logging.prefault({}),
     usage: usage.prefault({}),
+    state: stateSchema.prefault({}),
     defaults: z
       .strictObject(sharedUpstreamShape)
       .partial()

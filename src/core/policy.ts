@@ -7,6 +7,7 @@ import type { Emit } from './events.ts';
 import type { Attempt, Exchange, UpstreamIdentity } from './exchange.ts';
 import type { Outcome } from './outcome.ts';
 import type { Random } from './random.ts';
+import type { Stores } from './stores.ts';
 
 export type Scope = Exchange | Attempt;
 
@@ -52,10 +53,18 @@ export interface PolicyDeps {
   readonly emit: Emit;
   /** Name of the upstream it is built for. */
   readonly upstream: string;
+  /** Whose policy it is, for names in stores: that of the upstream, or `upstream/override`. */
+  readonly owner: string;
   /** The upstream's own credentials, without their values; empty where clients bring theirs. */
   readonly credentials: readonly CredentialIdentity[];
   /** Another upstream, whole pipeline included; undefined when there is none of that name. */
   readonly sendTo: (upstream: string) => Recipient | undefined;
+  /**
+   * Where to keep what outlasts an exchange.
+   *
+   * @param shared with other sidecars, where they have something to share it in; else this process's own
+   */
+  readonly stores: (shared: boolean) => Stores;
 }
 
 /** A policy's file exports one of these; `policies/index.ts` lists them. */

@@ -11,6 +11,7 @@ import { ModelCatalog } from '../core/model-catalog.ts';
 import type { Outcome } from '../core/outcome.ts';
 import type { CredentialIdentity, Next, Policy, PolicyDeps, Recipient, Scope } from '../core/policy.ts';
 import type { Random } from '../core/random.ts';
+import type { Stores } from '../core/stores.ts';
 import type { Dialect } from '../core/dialect.ts';
 import { dialectOf } from '../dialects/index.ts';
 import { classifier } from '../endpoints/classify.ts';
@@ -39,6 +40,7 @@ export interface CompileDeps {
   readonly watch: ConnectionWatch;
   /** Upstreams of the configuration in force, for ladders. */
   readonly recipient: (upstream: string) => Recipient | undefined;
+  readonly stores: (shared: boolean) => Stores;
 }
 
 /** A configuration that is valid in itself but cannot be brought to life here. */
@@ -172,7 +174,7 @@ class UpstreamCompiler {
       const holder = module.sharedByEndpoints === true ? owner : `${owner}${part}`;
       const description = module.knowsCredentials ? [options, this.#credentials] : options;
       const policy = this.#inventory.keep<Policy<S>>(`${holder}/${module.name}`, description, (previous) =>
-        this.#buildOne(module, options, previous),
+        this.#buildOne(module, options, { owner, previous }),
       );
       if (differs || variant.owner === this.#name) variant.policies.set(module.name, policy);
       return [policy];
@@ -182,17 +184,19 @@ class UpstreamCompiler {
   #buildOne<S extends Scope>(
     module: AnyModule<S>,
     options: unknown,
-    previous: Policy<S> | undefined,
+    { owner, previous }: { readonly owner: string; readonly previous: Policy<S> | undefined },
   ): Policy<S> {
-    const { clock, random, emit, recipient } = this.#deps;
+    const { clock, random, emit, recipient, stores } = this.#deps;
     const upstream = this.#name;
     const deps: PolicyDeps = {
       clock,
       random,
       emit,
       upstream,
+      owner,
       credentials: this.#credentials,
       sendTo: recipient,
+      stores,
     };
     try {
       return module.build(options as never, deps as never, previous as never);

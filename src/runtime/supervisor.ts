@@ -10,10 +10,12 @@ import type { Problem } from '../config/problem.ts';
 import { configSchema } from '../config/schema.ts';
 import type { Config } from '../config/schema.ts';
 import type { Recipient } from '../core/policy.ts';
+import { RedisConnection } from '../stores/redis/connection.ts';
 import { EndpointTransport } from '../transport/endpoint-transport.ts';
 import { CompileError, compileUpstreams } from './compile.ts';
 import type { CompileDeps } from './compile.ts';
 import { Inventory } from './inventory.ts';
+import { LiveStores } from './live-stores.ts';
 import { Runtime } from './runtime.ts';
 
 declare module '../core/events.ts' {
@@ -39,18 +41,24 @@ export interface ReloadResult {
 /** Brings the world outside the runtime (listeners) in line before a configuration is put in force. */
 export type Prepare = (config: Config) => Promise<{ commit(): void; abort(): void }>;
 
+export interface SupervisorDeps extends Omit<CompileDeps, 'recipient' | 'stores'> {
+  /** Brings configurations to life without contacting anybody, to see whether that can be done. */
+  readonly offline?: boolean;
+}
+
 export class Supervisor {
   readonly #input: ConfigInput;
-  readonly #deps: Omit<CompileDeps, 'recipient'>;
+  readonly #deps: SupervisorDeps;
   #prepare: Prepare = () => Promise.resolve({ commit: () => undefined, abort: () => undefined });
   #runtime: Runtime | undefined;
   #loaded: LoadedConfig<Config> | undefined;
   #inventory: Inventory | undefined;
+  #stores: LiveStores | undefined;
   #lastProblems: readonly Problem[] = [];
   #files: readonly string[] = [];
   #reloads: Promise<unknown> = Promise.resolve();
 
-  constructor(input: ConfigInput, deps: Omit<CompileDeps, 'recipient'>) {
+  constructor(input: ConfigInput, deps: SupervisorDeps) {
     this.#input = input;
     this.#deps = deps;
   }
@@ -71,6 +79,11 @@ export class Supervisor {
 
   get config(): Config {
     return this.loaded.config;
+  }
+
+  /** Whether Redis is there; undefined where sidecars share nothing. */
+  get storeIsUp(): boolean | undefined {
+    return this.#stores?.redis?.up;
   }
 
   /** What was wrong with the newest configuration that was read; empty when it is the one in force. */
@@ -96,9 +109,10 @@ export class Supervisor {
     return this.#reject([{ ...nowhere, message, severity: 'error' }], cause);
   }
 
-  /** Closes all connections to upstreams. */
+  /** Closes all connections to upstreams and to Redis. */
   async dispose(): Promise<void> {
     const parts = new Inventory(this.#inventory).dropped();
+    closeRedis(parts);
     const transports = parts.filter((part) => part instanceof EndpointTransport);
     await Promise.all(transports.map((transport) => transport.destroy()));
   }
@@ -117,13 +131,30 @@ export class Supervisor {
 
   async #apply(loaded: LoadedConfig<Config>, cause: string): Promise<ReloadResult> {
     const inventory = new Inventory(this.#inventory);
+    try {
+      return await this.#bringToLife(loaded, inventory, cause);
+    } catch (error) {
+      closeRedis(inventory.added());
+      throw error;
+    }
+  }
+
+  async #bringToLife(
+    loaded: LoadedConfig<Config>,
+    inventory: Inventory,
+    cause: string,
+  ): Promise<ReloadResult> {
+    const live = new LiveStores(loaded.config.state, inventory, this.#deps);
     const recipient = (name: string): Recipient | undefined => this.#runtime?.upstreams.get(name);
-    const upstreams = compileUpstreams(loaded.config, inventory, { ...this.#deps, recipient });
+    const stores: CompileDeps['stores'] = (shared) => live.for(shared);
+    const upstreams = compileUpstreams(loaded.config, inventory, { ...this.#deps, recipient, stores });
+    if (this.#deps.offline !== true) await live.open();
     const outside = await this.#prepare(loaded.config);
     const generation = (this.#runtime?.generation ?? 0) + 1;
     this.#runtime = new Runtime({ generation, hash: loaded.hash, upstreams });
     this.#loaded = loaded;
     this.#inventory = inventory;
+    this.#stores = live;
     this.#lastProblems = [];
     outside.commit();
     retire(inventory.dropped());
@@ -149,6 +180,10 @@ function retire(parts: readonly unknown[]): void {
     if (part instanceof EndpointTransport) void part.close();
     else if (isDisposable(part)) part.dispose();
   }
+}
+
+function closeRedis(parts: readonly unknown[]): void {
+  for (const part of parts) if (part instanceof RedisConnection) part.dispose();
 }
 
 const isDisposable = (part: unknown): part is { dispose(): void } =>

@@ -8,6 +8,8 @@ export interface States {
   configHash(): string;
   tunnels(): number;
   replayBytes(): number;
+  /** Whether Redis is there; undefined where sidecars share nothing. */
+  storeIsUp(): boolean | undefined;
   upstreams(): readonly UpstreamState[];
 }
 

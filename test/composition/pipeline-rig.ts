@@ -15,6 +15,7 @@ import { ATTEMPT_POLICIES, EXCHANGE_POLICIES, compose } from '../../src/pipeline
 import type { AnyModule } from '../../src/pipeline.ts';
 import type { CircuitBreaker } from '../../src/policies/circuit-breaker.ts';
 import { seededRandom } from '../../src/core/random.ts';
+import { memoryStores } from '../../src/stores/memory/stores.ts';
 import { FakeClock } from '../support/fake-clock.ts';
 import { ControlledBody, EventLog, Script, cancelledOutcome } from '../support/policy-kit.ts';
 import { exchangeAt, identity, respond } from '../support/policy-kit.ts';
@@ -37,6 +38,7 @@ export interface Call {
 
 export class PipelineRig {
   readonly clock = new FakeClock();
+  readonly stores = memoryStores(this.clock);
   readonly events = new EventLog();
   readonly upstreams = new Map<string, Upstream>();
 
@@ -94,11 +96,13 @@ export class PipelineRig {
       random: seededRandom(3),
       emit: this.events.emit,
       upstream,
+      owner: upstream,
       credentials: [],
       sendTo: (name) => {
         const target = this.upstreams.get(name);
         return target && { identity: identity(name), send: target.send };
       },
+      stores: () => this.stores,
     };
   }
 }

@@ -11,6 +11,7 @@ import type { Retry } from '../../src/policies/retry.ts';
 import { CompileError, compileUpstreams } from '../../src/runtime/compile.ts';
 import { Inventory } from '../../src/runtime/inventory.ts';
 import type { LiveUpstream } from '../../src/runtime/upstream.ts';
+import { memoryStores } from '../../src/stores/memory/stores.ts';
 import { ConnectionWatch } from '../../src/transport/connection-watch.ts';
 import { EndpointTransport } from '../../src/transport/endpoint-transport.ts';
 import { FakeClock } from '../support/fake-clock.ts';
@@ -57,6 +58,7 @@ class Generations {
       emit: events.emit,
       watch,
       recipient: (name) => this.upstreams.get(name),
+      stores: () => memoryStores(clock),
     });
     this.#inventory = inventory;
   }

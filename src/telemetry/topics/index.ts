@@ -14,6 +14,7 @@ import { processTopic } from './process.ts';
 import { resume } from './resume.ts';
 import { retry } from './retry.ts';
 import { spendCap } from './spend-cap.ts';
+import { store } from './store.ts';
 import { usage } from './usage.ts';
 
 export const TOPICS: readonly Topic[] = [
@@ -31,5 +32,6 @@ export const TOPICS: readonly Topic[] = [
   resume,
   retry,
   spendCap,
+  store,
   usage,
 ];

@@ -1,0 +1,6 @@
+/** Everything that policies keep beyond one exchange, by kind. */
+import type { LimitStore } from './limit-store.ts';
+
+export interface Stores {
+  readonly limits: LimitStore;
+}

@@ -1,0 +1,8 @@
+/** Everything that policies keep, shared with other sidecars, and by this process alone while Redis is away. */
+import type { Stores } from '../../core/stores.ts';
+import type { RedisConnection } from './connection.ts';
+import { RedisLimits } from './limits.ts';
+
+export const redisStores = (connection: RedisConnection, local: Stores): Stores => ({
+  limits: new RedisLimits(connection, local.limits),
+});

@@ -10,6 +10,7 @@ import {
   credentials,
   deadline,
   fallback,
+  idempotency,
   resume,
   pacing,
   retry,
@@ -20,6 +21,7 @@ import {
 export const EXCHANGE_POLICIES = [
   fallback, //        outermost: can answer for any ending below, refusals included
   deadline, //        bounds queueing, backoff and all attempts; the ladder above may still answer when it passed
+  idempotency, //     a duplicate costs nothing below; outside retry, whose tries are one run; inside the deadline of each client
   spendCap, //        above retry, which asks it before every further try, as the ladder above does
   retry, //           sees every ending below; spends the retry budget
   pacing, //          inside retry, so that every try waits for room; outside the breaker, for a wait is no slow call

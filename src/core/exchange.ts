@@ -119,6 +119,8 @@ export class Exchange {
   /** Lower-case names of fields that a ladder has set, secrets perhaps: they are for one upstream alone. */
   borrowedHeaders: ReadonlySet<string> = NONE;
   #call: CallFacts | undefined;
+  /** The exchange that this one is made for, which asks the same. */
+  #asked: Exchange | undefined;
 
   constructor(init: ExchangeInit, parent?: Exchange) {
     this.id = init.id;
@@ -137,7 +139,7 @@ export class Exchange {
     this.attempts = parent ? parent.attempts : [];
     this.spend = parent?.spend;
     this.visited = parent ? parent.visited : [];
-    this.visited.push(init.upstream.name);
+    if (this.visited.at(-1) !== init.upstream.name) this.visited.push(init.upstream.name);
   }
 
   /** The same call made to another upstream: same id, body, trail and client; another request head. */
@@ -145,10 +147,26 @@ export class Exchange {
     return new Exchange({ ...this.#init(), upstream, request, body }, this);
   }
 
+  /** The same call, which goes on although its client may leave: it has a body and a cancellation of its own. */
+  onBehalf(own: Pick<ExchangeInit, 'request' | 'body' | 'cancellation'>): Exchange {
+    const twin = new Exchange({ ...this.#init(), ...own }, this);
+    twin.deadlineAt = this.deadlineAt;
+    twin.borrowedHeaders = this.borrowedHeaders;
+    twin.#asked = this;
+    return twin;
+  }
+
   /** What is asked for, as the upstream's protocol says. */
   get call(): CallFacts {
-    this.#call ??= this.upstream.dialect.readCall?.(this.request, () => jsonIn(this.body)) ?? UNKNOWN_CALL;
+    if (this.#call) return this.#call;
+    const asked = this.#asked;
+    this.#call = (asked && asked.#call) ?? this.#readCall();
+    if (asked) asked.#call = this.#call;
     return this.#call;
+  }
+
+  #readCall(): CallFacts {
+    return this.upstream.dialect.readCall?.(this.request, () => jsonIn(this.body)) ?? UNKNOWN_CALL;
   }
 
   #init(): ExchangeInit {

@@ -5,6 +5,7 @@ export { commitGate } from './commit-gate.ts';
 export { credentials } from './credentials.ts';
 export { deadline } from './deadline.ts';
 export { fallback } from './fallback.ts';
+export { idempotency } from './idempotency.ts';
 export { resume } from './resume.ts';
 export { pacing } from './pacing.ts';
 export { retry } from './retry.ts';

@@ -44,6 +44,8 @@ const WORTH_WAITING: Readonly<Partial<Record<Reason, number>>> = {
   no_credential: 60_000,
   no_endpoint: 1_000,
   paced: 1_000,
+  idempotency_in_progress: 1_000,
+  idempotency_unavailable: 1_000,
   shutting_down: 1_000,
   connection_limit: 1_000,
 };

@@ -9,6 +9,7 @@ import { deadline } from './deadline.ts';
 import { endpoints } from './endpoints.ts';
 import { exchanges } from './exchanges.ts';
 import { fallback } from './fallback.ts';
+import { idempotency } from './idempotency.ts';
 import { pacing } from './pacing.ts';
 import { processTopic } from './process.ts';
 import { resume } from './resume.ts';
@@ -27,6 +28,7 @@ export const TOPICS: readonly Topic[] = [
   endpoints,
   exchanges,
   fallback,
+  idempotency,
   pacing,
   processTopic,
   resume,

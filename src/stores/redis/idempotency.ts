@@ -38,6 +38,8 @@ export class RedisIdempotency implements IdempotencyStore {
   readonly #outbox: Outbox;
   /** This process, and in it this policy. */
   readonly #owner: string;
+  /** Fingerprints of the requests that Redis is being asked for, by key. */
+  readonly #asking = new Map<string, string>();
 
   constructor(connection: RedisConnection, own: MemoryIdempotency, init: RedisIdempotencyInit) {
     this.#connection = connection;
@@ -56,8 +58,19 @@ export class RedisIdempotency implements IdempotencyStore {
   }
 
   async claim(request: ClaimRequest): Promise<ClaimReply> {
-    const known = this.own.look(request.key);
+    const { key, fingerprint } = request;
+    const known = this.own.look(key);
     if (known && !(request.runAgain && isUnknown(known))) return known;
+    // To Redis this process is one: it would give it the key twice.
+    const asked = this.#asking.get(key);
+    if (asked !== undefined) return { kind: 'running', fingerprint: asked };
+    this.#asking.set(key, fingerprint);
+    const reply = await this.#ask(request);
+    this.#asking.delete(key);
+    return reply;
+  }
+
+  async #ask(request: ClaimRequest): Promise<ClaimReply> {
     const token = randomUUID();
     const reply = this.#connection.up ? await this.#claimShared(request, token) : undefined;
     if (reply) return reply;

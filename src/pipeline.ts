@@ -14,6 +14,7 @@ import {
   deadline,
   fallback,
   hedge,
+  idempotency,
   resume,
   pacing,
   rateLimit,
@@ -26,6 +27,7 @@ export const EXCHANGE_POLICIES = [
   fallback, //        outermost: can answer for any ending below, refusals included
   deadline, //        bounds queueing, backoff and all attempts; the ladder above may still answer when it passed
   cache, //           inside deadline and ladder, which are each client's own; a hit costs nothing of what stands below
+  idempotency, //     a duplicate costs nothing below; outside retry, whose tries are one run; inside the deadline of each client
   spendCap, //        above retry, which asks it before every further try, as the ladder above does
   rateLimit, //       above whatever takes permits or budget: a refused call takes none; above retry, for it counts calls, not tries
   bulkhead, //        one permit per exchange however often retried, held to the end of the body

@@ -1,6 +1,7 @@
 /** Room for bytes that many share: reserved before something is kept, released when it is let go. */
 export class ByteBudget {
-  readonly limitBytes: number;
+  /** Lowering it lets go of nothing, but keeps nothing more either. */
+  limitBytes: number;
   #usedBytes = 0;
 
   /** @param limitBytes bytes that all together may keep; 0 keeps nothing */

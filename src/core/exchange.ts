@@ -149,6 +149,8 @@ export class Exchange {
   /** What a cache has for a ladder, although it is not fresh; undefined where there is nothing, or it must not be used. */
   staleAnswer: StaleAnswer | undefined;
   #call: CallFacts | undefined;
+  /** The exchange that this one is made for, which asks the same: its call need not be read again. */
+  #asked: Exchange | undefined;
 
   constructor(init: ExchangeInit, parent?: Exchange) {
     this.id = init.id;
@@ -180,6 +182,7 @@ export class Exchange {
     const varied = new Exchange({ ...this.#init(), ...changes }, ownTrail ? undefined : this);
     varied.deadlineAt = this.deadlineAt;
     varied.borrowedHeaders = this.borrowedHeaders;
+    varied.#asked = this;
     return varied;
   }
 
@@ -191,8 +194,15 @@ export class Exchange {
 
   /** What is asked for, as the upstream's protocol says. */
   get call(): CallFacts {
-    this.#call ??= this.upstream.dialect.readCall?.(this.request, () => jsonIn(this.body)) ?? UNKNOWN_CALL;
+    if (this.#call) return this.#call;
+    const asked = this.#asked;
+    this.#call = (asked && asked.#call) ?? this.#readCall();
+    if (asked) asked.#call = this.#call;
     return this.#call;
+  }
+
+  #readCall(): CallFacts {
+    return this.upstream.dialect.readCall?.(this.request, () => jsonIn(this.body)) ?? UNKNOWN_CALL;
   }
 
   #init(): ExchangeInit {

@@ -10,6 +10,7 @@ export { deadline } from './deadline.ts';
 export { fallback } from './fallback.ts';
 export { hedge } from './hedge.ts';
 export { rateLimit } from './rate-limit.ts';
+export { idempotency } from './idempotency.ts';
 export { resume } from './resume.ts';
 export { pacing } from './pacing.ts';
 export { retry } from './retry.ts';

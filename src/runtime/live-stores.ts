@@ -32,7 +32,7 @@ export class LiveStores {
     }
     const redis = inventory.keep('state/redis', options, () => new RedisConnection(options, deps));
     this.redis = redis;
-    this.#shared = inventory.keep('state/shared', options, () => redisStores(redis, this.#own));
+    this.#shared = inventory.keep('state/shared', options, () => redisStores(redis, this.#own, deps.clock));
   }
 
   /** @param shared whether what is kept is meant for all sidecars; where they share nothing it is this one's all the same */

@@ -50,6 +50,8 @@ const WORTH_WAITING: Readonly<Partial<Record<Reason, number>>> = {
   concurrency_limit: 1_000,
   load_shed: 1_000,
   rate_limited: 1_000,
+  idempotency_in_progress: 1_000,
+  idempotency_unavailable: 1_000,
   shutting_down: 1_000,
   connection_limit: 1_000,
 };

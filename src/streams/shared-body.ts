@@ -28,9 +28,10 @@ export interface SharedBodyOptions {
   readonly stallMs?: number;
   /**
    * The last reader has left before the end. The body reads on by itself, without waiting for anybody; its owner may
-   * cancel what brings it instead. Called each time that happens, for a recorded body may be joined again.
+   * cancel what brings it instead. Called each time that happens, for a recorded body may be joined again. `last`: how
+   * that reader left.
    */
-  readonly onAbandoned?: () => void;
+  readonly onAbandoned?: (last: Completion) => void;
 }
 
 /** What has come so far; all of it once `SharedBody.completion` has settled. */
@@ -162,11 +163,11 @@ export class SharedBody extends BodyEnd implements BodySink {
     if (!this.#recording) this.#caughtUp();
   }
 
-  /** A reader has come to its end. */
-  left(reader: SharedReader): void {
+  /** A reader has come to its end; `early` says how, where that was before the body's. */
+  left(reader: SharedReader, early?: Completion): void {
     if (!this.#readers.delete(reader)) return;
     if (!this.#recording) this.#caughtUp();
-    if (this.#readers.size === 0 && !this.#ending) this.#options.onAbandoned?.();
+    if (early && this.#readers.size === 0 && !this.#ending) this.#options.onAbandoned?.(early);
   }
 
   // --- the recording

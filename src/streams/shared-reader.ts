@@ -96,14 +96,14 @@ export class SharedReader extends BodyEnd implements ResponseBody {
 
   #leave(completion: Completion): void {
     if (this.#over) return;
-    this.#end();
+    this.#end(completion);
     this.#sink?.abort(completion);
     this.settleEnd(completion);
   }
 
-  #end(): void {
+  #end(early?: Completion): void {
     this.#over = true;
     this.#cancellation?.off(this.#onCancel);
-    this.#shared.left(this);
+    this.#shared.left(this, early);
   }
 }

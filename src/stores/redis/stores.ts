@@ -1,10 +1,13 @@
 /** Everything that policies keep, shared with other sidecars, and by this process alone while Redis is away. */
+import type { Clock } from '../../core/clock.ts';
 import type { Stores } from '../../core/stores.ts';
 import { redisAnswers } from './answers.ts';
 import type { RedisConnection } from './connection.ts';
+import { openRedisIdempotency } from './idempotency.ts';
 import { RedisLimits } from './limits.ts';
 
-export const redisStores = (connection: RedisConnection, local: Stores): Stores => ({
+export const redisStores = (connection: RedisConnection, local: Stores, clock: Clock): Stores => ({
   limits: new RedisLimits(connection, local.limits),
   answers: redisAnswers(connection, local.answers),
+  idempotency: openRedisIdempotency(connection, local.idempotency, clock),
 });

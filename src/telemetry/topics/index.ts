@@ -12,6 +12,7 @@ import { endpoints } from './endpoints.ts';
 import { exchanges } from './exchanges.ts';
 import { fallback } from './fallback.ts';
 import { hedge } from './hedge.ts';
+import { idempotency } from './idempotency.ts';
 import { pacing } from './pacing.ts';
 import { processTopic } from './process.ts';
 import { rateLimit } from './rate-limit.ts';
@@ -35,6 +36,7 @@ export const TOPICS: readonly Topic[] = [
   exchanges,
   fallback,
   hedge,
+  idempotency,
   pacing,
   processTopic,
   rateLimit,

@@ -3,6 +3,7 @@ import { fallbackTargets, staleStepOf } from '../policies/fallback.ts';
 import type { FallbackOptions } from '../policies/fallback.ts';
 import { checkTls } from './check-tls.ts';
 import { repeatedKeys } from '../schema/credentials.ts';
+import type { RateLimitOptions } from '../schema/rate-limits.ts';
 import type { CheckProblem } from './load.ts';
 import type { Config, UpstreamConfig } from './schema.ts';
 
@@ -15,6 +16,7 @@ export function checkConfig(config: Config): CheckProblem[] {
     ...checkThresholds(config),
     ...checkCredentials(config),
     ...checkDialects(config),
+    ...checkTokenLimits(config),
     ...checkTls(config),
   ];
 }
@@ -164,3 +166,27 @@ function checkDialects({ upstreams }: Config): CheckProblem[] {
     }));
   });
 }
+
+/** Estimates that nobody ever puts right. */
+function checkTokenLimits({ upstreams }: Config): CheckProblem[] {
+  const generic = Object.entries(upstreams).filter(([, { dialect }]) => dialect === 'generic');
+  return generic.flatMap(([name, one]) =>
+    allPoliciesOf(name, one).flatMap(([at, { rateLimit }]) =>
+      limitsTokens(rateLimit as RateLimitOptions | false | undefined)
+        ? [
+            {
+              path: [...at, 'rateLimit'],
+              message:
+                'tokens are only estimated by size: the generic dialect does not know what was counted',
+              severity: 'warning' as const,
+            },
+          ]
+        : [],
+    ),
+  );
+}
+
+const limitsTokens = (options: RateLimitOptions | false | undefined): boolean =>
+  options !== undefined &&
+  options !== false &&
+  ('limits' in options ? options.limits : [options]).some(({ tokens }) => tokens !== undefined);

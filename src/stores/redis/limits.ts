@@ -64,16 +64,7 @@ export class RedisLimits implements LimitStore {
     this.#local = local;
   }
 
-  take(charges: readonly Charge[]): Decision | Promise<Decision> {
-    return this.#connection.up ? this.#takeShared(charges) : this.#local.take(charges);
-  }
-
-  adjust(charges: readonly Charge[], by: Decision['by']): void {
-    if (by === 'local') this.#local.adjust(charges, by);
-    else void this.#connection.run(ADJUST, keysOf(charges), argumentsOf(charges));
-  }
-
-  async #takeShared(charges: readonly Charge[]): Promise<Decision> {
+  async take(charges: readonly Charge[]): Promise<Decision> {
     const reply = await this.#connection.run<readonly (number | string)[]>(
       TAKE,
       keysOf(charges),
@@ -85,6 +76,11 @@ export class RedisLimits implements LimitStore {
       waitMs: Number(reply[2 * index + 2]),
     }));
     return { admitted: reply[0] === 1, levels, by: 'shared' };
+  }
+
+  adjust(charges: readonly Charge[], by: Decision['by']): void {
+    if (by === 'local') this.#local.adjust(charges, by);
+    else void this.#connection.run(ADJUST, keysOf(charges), argumentsOf(charges));
   }
 }
 

@@ -57,10 +57,7 @@ const ladderSchema = z.strictObject({
     .optional()
     .describe('Take the ladder when the upstream has not begun to answer by then.'),
   on: triggerSchema,
-  steps: z
-    .array(stepSchema)
-    .min(1)
-    .describe('Steps in order; the first that answers wins.'),
+  steps: z.array(stepSchema).min(1).describe('Steps in order; the first that answers wins.'),
 });
 
 export const fallbackSchema = z

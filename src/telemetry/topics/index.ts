@@ -2,6 +2,7 @@
 import type { Topic } from '../topic.ts';
 import { attemptTimeout } from './attempt-timeout.ts';
 import { attempts } from './attempts.ts';
+import { cache } from './cache.ts';
 import { circuitBreaker } from './circuit-breaker.ts';
 import { configuration } from './configuration.ts';
 import { credentials } from './credentials.ts';
@@ -20,6 +21,7 @@ import { usage } from './usage.ts';
 export const TOPICS: readonly Topic[] = [
   attemptTimeout,
   attempts,
+  cache,
   circuitBreaker,
   configuration,
   credentials,

@@ -36,6 +36,8 @@ export class Flight {
   readonly #maxJoiners: number;
   #aboard = 0;
   #landing: Landing | undefined;
+  /** There is nothing left to be cancelled. */
+  #isOver = false;
   /** What was asked for has changed meanwhile. */
   #isVoid = false;
 
@@ -82,6 +84,8 @@ export class Flight {
 
   land(landing: Landing): void {
     this.#landing = landing;
+    if (landing.kind === 'shared') landing.outcome.body.onEnd(() => (this.#isOver = true));
+    else this.#isOver = true;
     const waiting = [...this.#waiting];
     this.#waiting.clear();
     // Nobody is there to have it.
@@ -124,7 +128,6 @@ export class Flight {
 
   #leave(reason: CancelReason | undefined): void {
     this.#aboard -= 1;
-    const landed = this.#landing && this.#landing.kind !== 'shared';
-    if (this.#aboard === 0 && !landed) this.cancellation.cancel(reason ?? 'superseded');
+    if (this.#aboard === 0 && !this.#isOver) this.cancellation.cancel(reason ?? 'superseded');
   }
 }

@@ -4,6 +4,7 @@ import type { Clock } from '../core/clock.ts';
 import type { Exchange } from '../core/exchange.ts';
 import { discard } from '../core/outcome.ts';
 import type { BodySink } from '../core/outcome.ts';
+import { finalVerdict } from '../core/verdict.ts';
 import type { CacheOptions } from '../schema/cache.ts';
 import type { SharedBody } from '../streams/shared-body.ts';
 import type { Fetcher } from './fetcher.ts';
@@ -169,9 +170,9 @@ export class Trips {
       discard({ ...landing.outcome, ...(body && { body }) });
       return landing.outcome.verdict.class === 'ok' ? 'gone' : 'failed';
     }
-    body.pipe(new Recorder(landing.body, cancellation));
-    const { end } = await body.completion;
-    return end === 'complete' ? 'replaced' : 'failed';
+    body.pipe(new Recorder(landing, cancellation));
+    const completion = await body.completion;
+    return finalVerdict(landing.outcome, completion).class === 'ok' ? 'replaced' : 'failed';
   }
 }
 
@@ -179,14 +180,16 @@ export class Trips {
 class Recorder implements BodySink {
   readonly #body: SharedBody;
   readonly #cancellation: Cancellation;
+  #isOver = false;
 
-  constructor(body: SharedBody, cancellation: Cancellation) {
+  constructor({ body, outcome }: Extract<Landing, { kind: 'shared' }>, cancellation: Cancellation) {
     this.#body = body;
     this.#cancellation = cancellation;
+    outcome.body.onEnd(() => (this.#isOver = true));
   }
 
   write(): boolean {
-    if (!this.#body.recording()) this.#cancellation.cancel('superseded');
+    if (!this.#isOver && !this.#body.recording()) this.#cancellation.cancel('superseded');
     return true;
   }
 

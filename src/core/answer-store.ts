@@ -46,6 +46,8 @@ export interface ShelfBounds {
 
 /** Which answers are let go. */
 export interface PurgeFilter {
+  /** Those to what has this digest, see `AnswerKey`. Default: all. */
+  readonly group?: string;
   /** Those to paths that begin so. Default: all. */
   readonly pathPrefix?: string;
 }

@@ -43,7 +43,7 @@ declare module '../core/events.ts' {
       readonly upstream: string;
       readonly result: RefreshResult;
     };
-    /** An operator let go of answers; undefined: of how many, nobody knows. */
+    /** An operator let go of answers; undefined: the shared ones could not be reached, or not all. */
     'cache-purged': { readonly upstream: string; readonly entries: number | undefined };
   }
 }
@@ -87,14 +87,14 @@ export class Cache implements Policy<Exchange> {
     return this.#serve({ exchange, next, cancellation, plan, key, copy, varies });
   }
 
-  /** Lets go of answers, also of those on their way. For operators. */
-  async purge(filter: PurgeFilter & { readonly key?: string }): Promise<number | undefined> {
-    const { key, ...rest } = filter;
-    let entries: number | undefined;
-    if (key === undefined) {
-      this.#state.voidAll();
-      entries = await this.#state.shelf.purge(rest);
-    } else this.#state.void(key);
+  /**
+   * Lets go of answers, and keeps none that are on their way. For operators.
+   *
+   * @returns how many; undefined where it could not be done, or not to its end
+   */
+  async purge(filter: PurgeFilter): Promise<number | undefined> {
+    this.#state.voidAll();
+    const entries = await this.#state.shelf.purge(filter);
     this.#deps.emit('cache-purged', { upstream: this.#deps.upstream, entries });
     return entries;
   }

@@ -70,6 +70,12 @@ export class LiveUpstream {
       : this.#sendByCall(exchange, cancellation);
   }
 
+  /** The policy of that name, and those that overrides have instead. */
+  everyPolicy(name: string): Policy<Scope>[] {
+    const all = [this.policies, ...this.#overrides.map(({ policies }) => policies)];
+    return all.flatMap((policies) => policies.get(name) ?? []);
+  }
+
   snapshots(): PolicySnapshot[] {
     return [...snapshotsOf(this.policies), ...this.#overrides.flatMap(overrideSnapshots)];
   }

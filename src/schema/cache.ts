@@ -65,13 +65,13 @@ export const cacheSchema = z
       .describe('Answers to GET and HEAD, as RFC 9111 allows. `false`: none.'),
     models: z
       .union([off, modelsSchema])
-      .default(false)
+      .prefault(false)
       .describe(
         'Answers of models, which the dialect knows to be computed: your word that they may be repeated.',
       ),
     post: z
       .array(postSchema)
-      .default([])
+      .prefault([])
       .describe('Answers to other POSTs: your word that they only read. The first path that fits decides.'),
     perAgent: z.boolean().default(false).describe('Agents share nothing, whatever credential they have.'),
     staleWhileRevalidate: duration

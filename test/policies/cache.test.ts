@@ -1,4 +1,3 @@
-import { describe, expect, it } from 'vitest';
 import { cache } from '../../src/policies/cache.ts';
 import { exchangeAt } from '../support/policy-kit.ts';
 import { policyContract } from './contract.ts';

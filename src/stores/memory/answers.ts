@@ -58,13 +58,15 @@ export class MemoryShelf implements AnswerShelf {
     for (const name of [...(this.#groups.get(group) ?? [])]) this.#slots?.delete(name);
   }
 
-  async purge({ pathPrefix = '' }: PurgeFilter): Promise<number> {
+  async purge({ group, pathPrefix = '' }: PurgeFilter): Promise<number> {
     let gone = 0;
-    for (const [name, { shelved }] of [...(this.#slots?.entries() ?? [])])
-      if (shelved.path.startsWith(pathPrefix)) {
-        this.#slots?.delete(name);
-        if (shelved.kind === 'answer') gone += 1;
-      }
+    const names = group === undefined ? (this.#slots?.keys() ?? []) : (this.#groups.get(group) ?? []);
+    for (const name of [...names]) {
+      const shelved = this.#slots?.peek(name)?.shelved;
+      if (!shelved?.path.startsWith(pathPrefix)) continue;
+      this.#slots?.delete(name);
+      if (shelved.kind === 'answer') gone += 1;
+    }
     return gone;
   }
 

@@ -54,7 +54,13 @@ if redis.call('PTTL', KEYS[1]) < keep then redis.call('PEXPIRE', KEYS[1], keep) 
 return 1`,
 );
 
-const DROP = redisScript('answer-drop', "return redis.call('UNLINK', KEYS[1])");
+const DROP = redisScript(
+  'answer-drop',
+  `${PRELUDE}
+local gone = ours(KEYS[1]) and math.floor(redis.call('HLEN', KEYS[1]) / 2) or 0
+redis.call('UNLINK', KEYS[1])
+return gone`,
+);
 
 /** A part of the keys at a time, so that nobody else waits for long. */
 const PURGE = redisScript(
@@ -107,15 +113,11 @@ class RedisShelf implements AnswerShelf {
   }
 
   async purge(filter: PurgeFilter): Promise<number | undefined> {
-    let gone = (await this.#local.purge(filter)) ?? 0;
-    for (let cursor = ''; cursor !== '0';) {
-      const args = [cursor === '' ? '0' : cursor, filter.pathPrefix ?? ''];
-      const reply = await this.#connection.run<readonly [string, number]>(PURGE, [this.#nameOf('')], args);
-      if (!reply) return undefined;
-      cursor = reply[0];
-      gone += reply[1];
-    }
-    return gone;
+    const local = (await this.#local.purge(filter)) ?? 0;
+    const shared = await (filter.group === undefined
+      ? this.#purgeShared(filter.pathPrefix ?? '')
+      : this.#connection.run<number>(DROP, [this.#nameOf(filter.group)], []));
+    return shared === undefined ? undefined : local + shared;
   }
 
   get held(): undefined {
@@ -136,6 +138,22 @@ class RedisShelf implements AnswerShelf {
     );
     const shelved = reply ? decodeShelved(reply[0]) : undefined;
     return shelved && reply ? { shelved, heldForMs: reply[1] } : undefined;
+  }
+
+  async #purgeShared(pathPrefix: string): Promise<number | undefined> {
+    let gone = 0;
+    let cursor = '0';
+    do {
+      const reply = await this.#connection.run<readonly [string, number]>(
+        PURGE,
+        [this.#nameOf('')],
+        [cursor, pathPrefix],
+      );
+      if (!reply) return undefined;
+      cursor = reply[0];
+      gone += reply[1];
+    } while (cursor !== '0');
+    return gone;
   }
 
   #nameOf(group: string): string {

@@ -4,6 +4,7 @@ import { adaptiveThrottling } from './adaptive-throttling.ts';
 import { attemptTimeout } from './attempt-timeout.ts';
 import { attempts } from './attempts.ts';
 import { bulkhead } from './bulkhead.ts';
+import { cache } from './cache.ts';
 import { circuitBreaker } from './circuit-breaker.ts';
 import { configuration } from './configuration.ts';
 import { credentials } from './credentials.ts';
@@ -28,6 +29,7 @@ export const TOPICS: readonly Topic[] = [
   attemptTimeout,
   attempts,
   bulkhead,
+  cache,
   circuitBreaker,
   configuration,
   credentials,

@@ -59,6 +59,8 @@ export interface PolicyDeps {
   readonly owner: string;
   /** The upstream's own credentials, without their values; empty where clients bring theirs. */
   readonly credentials: readonly CredentialIdentity[];
+  /** Addresses of the upstream, base paths included. */
+  readonly endpoints: readonly string[];
   /** Another upstream, whole pipeline included; undefined when there is none of that name. */
   readonly sendTo: (upstream: string) => Recipient | undefined;
   /**
@@ -86,6 +88,8 @@ export interface PolicyModule<S extends Scope, Schema extends z.ZodType> {
   readonly sharedByEndpoints?: boolean;
   /** It must be built anew when the upstream's credentials come and go. */
   readonly knowsCredentials?: true;
+  /** It must be built anew when the upstream's endpoints change. */
+  readonly knowsEndpoints?: true;
   /** False for protocols in which there is nothing for it to do; it is left out of their pipelines. Default: all. */
   readonly suits?: (dialect: Dialect) => boolean;
   /**

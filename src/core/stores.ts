@@ -1,6 +1,8 @@
 /** Everything that policies keep beyond one exchange, by kind. */
+import type { HintStore } from './hint-store.ts';
 import type { LimitStore } from './limit-store.ts';
 
 export interface Stores {
+  readonly hints: HintStore;
   readonly limits: LimitStore;
 }

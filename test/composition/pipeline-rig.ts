@@ -98,6 +98,7 @@ export class PipelineRig {
       upstream,
       owner: upstream,
       credentials: [],
+      endpoints: [],
       sendTo: (name) => {
         const target = this.upstreams.get(name);
         return target && { identity: identity(name), send: target.send };

@@ -242,6 +242,7 @@ export function kit(deps: Partial<PolicyDeps> = {}): Kit {
       upstream: 'main',
       owner: 'main',
       credentials: [],
+      endpoints: [],
       sendTo: () => undefined,
       stores: () => stores,
       ...deps,

@@ -1,6 +1,7 @@
 /** Everything that policies keep, in this process alone. */
 import type { Clock } from '../../core/clock.ts';
 import type { Stores } from '../../core/stores.ts';
+import { NO_HINTS } from './hints.ts';
 import { MemoryLimits } from './limits.ts';
 
-export const memoryStores = (clock: Clock): Stores => ({ limits: new MemoryLimits(clock) });
+export const memoryStores = (clock: Clock): Stores => ({ hints: NO_HINTS, limits: new MemoryLimits(clock) });

@@ -3,11 +3,13 @@
  * inside retry, so that every try counts and a refusal ends retrying, and before endpoint selection, so that refusing
  * costs nothing.
  */
+import { createHash } from 'node:crypto';
 import { ConsecutiveBreaker } from 'cockatiel';
 import type { IBreaker } from 'cockatiel';
 import { z } from 'zod';
 import { Circuit } from '../algorithms/circuit.ts';
 import type {
+  CircuitCause,
   CircuitMemory,
   CircuitOptions,
   CircuitOverride,
@@ -18,6 +20,7 @@ import { longestOpenMs, openTimes } from '../algorithms/open-times.ts';
 import { RatioRule } from '../algorithms/trip-rules.ts';
 import type { Cancellation } from '../core/cancellation.ts';
 import type { Exchange } from '../core/exchange.ts';
+import type { HintStore } from '../core/hint-store.ts';
 import type { Outcome, RejectionOutcome, ResponseOutcome } from '../core/outcome.ts';
 import type { Next, Policy, PolicyDeps, PolicyModule, Snapshot } from '../core/policy.ts';
 import type { Instants, PersistentState } from '../core/persistence.ts';
@@ -33,6 +36,7 @@ declare module '../core/events.ts' {
       readonly to: CircuitStateName;
       /** Milliseconds it stays open; 0 unless it opened. */
       readonly openForMs: number;
+      readonly cause: CircuitCause;
     };
     'breaker-refused': { readonly exchange: Exchange; readonly upstream: string };
   }
@@ -74,6 +78,12 @@ export const circuitBreakerSchema = z
       .describe(
         'After this long a probe that is still receiving counts as a success, and one without a response frees its place.',
       ),
+    shared: z
+      .boolean()
+      .default(true)
+      .describe(
+        'Tell other sidecars when it opens and for how long, and heed what they tell: through state.redis, where that is set.',
+      ),
   })
   .describe('Refuses calls at once while the upstream is failing.');
 
@@ -94,12 +104,16 @@ export class CircuitBreaker implements Policy<Exchange> {
   readonly #ratios: RatioRule;
   readonly #consecutive: ConsecutiveBreaker | undefined;
   readonly #circuit: Circuit;
+  readonly #hints: HintStore;
+  readonly #hintKey: string;
   /** Whose rules the circuit still follows: until the first exchange, the new configuration may yet be refused. */
   #predecessor: CircuitBreaker | undefined;
 
   constructor(options: CircuitBreakerOptions, deps: PolicyDeps, previous: Policy<Exchange> | undefined) {
     this.#options = options;
     this.#deps = deps;
+    this.#hints = deps.stores(options.shared).hints;
+    this.#hintKey = hintKeyOf(deps);
     const before = previous instanceof CircuitBreaker ? (previous.#predecessor ?? previous) : undefined;
     this.#ratios = ratioRuleOf(options, () => deps.clock.now(), before ? before.#ratios : undefined);
     const { consecutiveFailures } = options;
@@ -110,6 +124,7 @@ export class CircuitBreaker implements Policy<Exchange> {
 
   async run(exchange: Exchange, next: Next<Exchange>, cancellation: Cancellation): Promise<Outcome> {
     if (this.#predecessor) this.#takeOverFrom(this.#predecessor);
+    this.#listen();
     // A spare is for an upstream that is well, and never a probe's twin.
     if (exchange.nextAttempt.spare && this.state !== 'closed') return this.#refusal(this.#circuit.openForMs);
     const permit = this.#circuit.admit();
@@ -175,6 +190,22 @@ export class CircuitBreaker implements Policy<Exchange> {
     this.#circuit.reconfigure(this.#circuitOptions());
   }
 
+  #listen(): void {
+    const hint = this.#hints.heard(this.#hintKey);
+    if (!hint) return;
+    const { clock, random } = this.#deps;
+    const now = clock.now();
+    const latest = Math.min(hint.until, now + longestOpenMs(this.#options.maxOpenFor));
+    // Those who heard it at the same time do not all probe at the same time.
+    this.#circuit.hear({ ...hint, until: latest - random.next() * EARLY_RATIO * (latest - now) });
+  }
+
+  /** Only what its own calls have met: what was heard, or known from before, others have said. */
+  #tell(to: CircuitStateName, cause: CircuitCause): void {
+    if (to === 'open' && cause === 'calls') this.#hints.tell(this.#hintKey, this.#circuit.openForMs);
+    else if (to === 'closed') this.#hints.takeBack(this.#hintKey);
+  }
+
   /** A good head promises a good answer, but only its whole body is one. */
   #settleResponse(permit: Permit, outcome: ResponseOutcome, slow: boolean): void {
     permit.answered = true;
@@ -214,10 +245,21 @@ export class CircuitBreaker implements Policy<Exchange> {
       probeTimeoutMs: probeTimeout,
       isDegraded: () => this.#ratios.degraded,
       now: () => clock.now(),
-      onChange: (from, to) =>
-        emit('breaker-changed', { upstream, from, to, openForMs: this.#circuit.openForMs }),
+      onChange: (from, to, cause) => {
+        this.#tell(to, cause);
+        emit('breaker-changed', { upstream, from, to, openForMs: this.#circuit.openForMs, cause });
+      },
     };
   }
+}
+
+/** Share of a hint's time by which it may end early. */
+const EARLY_RATIO = 0.1;
+
+/** The same name and the same addresses: another sidecar may call something else by that name. */
+function hintKeyOf({ owner, endpoints }: PolicyDeps): string {
+  const addresses = createHash('sha256').update(JSON.stringify([...endpoints].sort()));
+  return `breaker:${owner}:${addresses.digest('hex').slice(0, 16)}`;
 }
 
 const AS_NEW: CircuitMemory = { override: 'auto', openings: 0, openUntil: Number.NEGATIVE_INFINITY };
@@ -236,5 +278,6 @@ export const circuitBreaker: PolicyModule<Exchange, typeof circuitBreakerSchema>
   key: 'circuitBreaker',
   schema: circuitBreakerSchema,
   onByDefault: true,
+  knowsEndpoints: true,
   build: (options, deps, previous) => new CircuitBreaker(options, deps, previous),
 };

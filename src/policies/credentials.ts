@@ -11,6 +11,7 @@ import { withoutCredentialParameters } from '../algorithms/rewrite-request.ts';
 import type { Cancellation } from '../core/cancellation.ts';
 import { CREDENTIAL_HEADERS } from '../core/credential-headers.ts';
 import type { Attempt, Exchange } from '../core/exchange.ts';
+import type { HintStore } from '../core/hint-store.ts';
 import { withoutHeaders } from '../core/header-list.ts';
 import type { FailureOutcome, Outcome, RejectionOutcome, ResponseOutcome } from '../core/outcome.ts';
 import type { Instants, PersistentState } from '../core/persistence.ts';
@@ -26,7 +27,13 @@ import { count } from '../schema/scalars.ts';
 declare module '../core/events.ts' {
   interface EventMap {
     /** A key was throttled and rests. */
-    'credential-cooling': { readonly upstream: string; readonly credential: string; readonly forMs: number };
+    'credential-cooling': {
+      readonly upstream: string;
+      readonly credential: string;
+      readonly forMs: number;
+      /** Another sidecar said so. */
+      readonly hinted: boolean;
+    };
     /** A key is not accepted any more. `forMs` is Infinity when no time brings it back. */
     'credential-out': {
       readonly upstream: string;
@@ -79,11 +86,13 @@ export class Credentials implements Policy<Attempt> {
   readonly #removed: ReadonlySet<string>;
   readonly #pool: KeyPool<Key>;
   readonly #deps: PolicyDeps;
+  readonly #hints: HintStore;
 
   constructor(options: CredentialsOptions, deps: PolicyDeps, previous: Policy<Attempt> | undefined) {
     this.#header = options.header;
     this.#removed = new Set([...CREDENTIAL_HEADERS, options.header.toLowerCase()]);
     this.#deps = deps;
+    this.#hints = deps.stores(options.shared).hints;
     this.#pool = new KeyPool(
       keysOf(options),
       {
@@ -91,6 +100,7 @@ export class Credentials implements Policy<Attempt> {
         random: deps.random,
         now: () => deps.clock.now(),
         onChange: (change) => this.#tell(change),
+        heard: (id) => this.#hints.heard(this.#hintKey(id)),
       },
       previous instanceof Credentials ? previous.#pool : undefined,
     );
@@ -116,6 +126,8 @@ export class Credentials implements Policy<Attempt> {
 
   /** Makes a key usable at once, whatever was learnt of it. @returns false when there is none of that name */
   reset(name: string): boolean {
+    const id = this.#pool.idOf(name);
+    if (id !== undefined) this.#hints.takeBack(this.#hintKey(id));
     return this.#pool.reset(name);
   }
 
@@ -174,7 +186,7 @@ export class Credentials implements Policy<Attempt> {
         this.#pool.accept(key, startedAt);
         break;
       case 'throttled':
-        this.#pool.cool(key, startedAt, askedMs);
+        this.#cool(key, startedAt, askedMs);
         break;
       case 'quota':
       case 'auth':
@@ -183,6 +195,17 @@ export class Credentials implements Policy<Attempt> {
       default:
         this.#pool.release(key, attempt.startedAt);
     }
+  }
+
+  #cool(key: string, startedAt: number, askedMs: number | undefined): void {
+    const forMs = this.#pool.cool(key, startedAt, askedMs);
+    const id = this.#pool.idOf(key);
+    if (forMs > 0 && id !== undefined) this.#hints.tell(this.#hintKey(id), forMs);
+  }
+
+  /** One value may have other limits at another upstream. */
+  #hintKey(id: string): string {
+    return `credential:${this.#deps.owner}:${id}`;
   }
 
   /** This call was accepted with another key than those before: it was they who were at fault. */
@@ -222,9 +245,9 @@ export class Credentials implements Policy<Attempt> {
     };
   }
 
-  #tell({ name: credential, from, to, cause, waitMs: forMs }: KeyChange): void {
+  #tell({ name: credential, from, to, cause, waitMs: forMs, hinted }: KeyChange): void {
     const { emit, upstream } = this.#deps;
-    if (to === 'cooling') emit('credential-cooling', { upstream, credential, forMs });
+    if (to === 'cooling') emit('credential-cooling', { upstream, credential, forMs, hinted });
     else if (to === 'out') emit('credential-out', { upstream, credential, cause, forMs });
     else if (from !== 'ready') emit('credential-back', { upstream, credential, after: from });
   }

@@ -41,6 +41,8 @@ export interface CompileDeps {
   /** Upstreams of the configuration in force, for ladders. */
   readonly recipient: (upstream: string) => Recipient | undefined;
   readonly stores: (shared: boolean) => Stores;
+  /** What the shared ones are built from, as plain data: a policy that uses them follows their changes. Default: nothing. */
+  readonly sharedIn?: unknown;
 }
 
 /** A configuration that is valid in itself but cannot be brought to life here. */
@@ -183,8 +185,10 @@ class UpstreamCompiler {
 
   /** All that the policy is built from. */
   #describe<S extends Scope>({ knowsCredentials, knowsEndpoints }: AnyModule<S>, options: unknown): unknown {
-    if (!knowsCredentials && !knowsEndpoints) return options;
-    return [options, knowsCredentials ? this.#credentials : null, knowsEndpoints ? this.#addresses : null];
+    const isShared = (options as { readonly shared?: unknown }).shared === true;
+    if (!knowsCredentials && !knowsEndpoints && !isShared) return options;
+    const parts = [knowsCredentials ? this.#credentials : null, knowsEndpoints ? this.#addresses : null];
+    return [options, ...parts, isShared ? this.#deps.sharedIn : null];
   }
 
   #buildOne<S extends Scope>(

@@ -17,6 +17,8 @@ export interface LiveStoresDeps {
 }
 
 export class LiveStores {
+  /** What the shared stores are built from, as plain data; null where they are this process's own. */
+  readonly description: unknown;
   /** Undefined where sidecars share nothing. */
   readonly redis: RedisConnection | undefined;
   readonly #own: Stores;
@@ -26,13 +28,14 @@ export class LiveStores {
   constructor(config: StateConfig, inventory: Inventory, deps: LiveStoresDeps) {
     this.#own = inventory.keep('state/memory', null, () => memoryStores(deps.clock));
     const options = redisOptions(config);
+    this.description = options ?? null;
     if (!options) {
       this.#shared = this.#own;
       return;
     }
     const redis = inventory.keep('state/redis', options, () => new RedisConnection(options, deps));
     this.redis = redis;
-    this.#shared = inventory.keep('state/shared', options, () => redisStores(redis, this.#own, deps.clock));
+    this.#shared = inventory.keep('state/shared', options, () => redisStores(redis, this.#own, deps));
   }
 
   /** @param shared whether what is kept is meant for all sidecars; where they share nothing it is this one's all the same */

@@ -44,7 +44,7 @@ export type Revive = (config: Config, parts: ReadonlyMap<string, unknown>) => Pr
 /** Brings the world outside the runtime (listeners) in line before a configuration is put in force. */
 export type Prepare = (config: Config) => Promise<{ commit(): void; abort(): void }>;
 
-export interface SupervisorDeps extends Omit<CompileDeps, 'recipient' | 'stores'> {
+export interface SupervisorDeps extends Omit<CompileDeps, 'recipient' | 'stores' | 'sharedIn'> {
   /** Brings configurations to life without contacting anybody, to see whether that can be done. */
   readonly offline?: boolean;
 }
@@ -160,7 +160,9 @@ export class Supervisor {
     const live = new LiveStores(loaded.config.state, inventory, this.#deps);
     const recipient = (name: string): Recipient | undefined => this.#runtime?.upstreams.get(name);
     const stores: CompileDeps['stores'] = (shared) => live.for(shared);
-    const upstreams = compileUpstreams(loaded.config, inventory, { ...this.#deps, recipient, stores });
+    const sharedIn = live.description;
+    const deps = { ...this.#deps, recipient, stores, sharedIn };
+    const upstreams = compileUpstreams(loaded.config, inventory, deps);
     if (this.#deps.offline !== true) await live.open();
     // Before anybody can call.
     if (!this.#runtime) await this.#revive(loaded.config, inventory.values);

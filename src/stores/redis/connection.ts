@@ -68,6 +68,11 @@ export class RedisConnection {
     return this.#state === 'up';
   }
 
+  /** It was given up for good. */
+  get closed(): boolean {
+    return this.#state === 'closed';
+  }
+
   /** Begins to connect. Resolves when Redis is up or known to be away, within about `connectTimeout`. Never rejects. */
   open(): Promise<void> {
     if (this.#state === 'new') {

@@ -127,7 +127,7 @@ describe('answers in this process', () => {
     const shelf = open({ maxBytes: 3 * size, maxEntryBytes: size });
     for (const name of ['0', '1', '2']) shelf.put(key(name), cached(name), HOUR);
     expect(shelf.held).toEqual({ entries: 3, bytes: 3 * size });
-    shelf.get(key('0'));
+    expect(shelf.get(key('0'))).toBeDefined();
     shelf.put(key('3'), cached('3'), HOUR);
     expect(shelf.held).toEqual({ entries: 3, bytes: 3 * size });
     expect(['0', '1', '2', '3'].map((name) => shelf.get(key(name)) !== undefined)).toEqual([

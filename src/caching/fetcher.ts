@@ -57,7 +57,9 @@ export class Fetcher {
     const since = voids.now;
     const outcome = await errand.next(errand.asked, errand.cancellation);
     if (outcome.kind !== 'response') return { kind: 'none', outcome };
-    const receipt = { at: clock.now(), atMs: clock.wallMs(), tookMs: clock.now() - askedAt };
+    // Time spent on other tries, or waiting for one, has not aged this answer.
+    const triedAt = errand.asked.attempts[(outcome.attempt ?? 0) - 1]?.startedAt ?? askedAt;
+    const receipt = { at: clock.now(), atMs: clock.wallMs(), tookMs: clock.now() - triedAt };
     if (outcome.head.status !== 304 || !copy || !unconditional)
       return this.#receive(errand, outcome, { receipt, since });
     outcome.body.discard();

@@ -46,7 +46,9 @@ const PUT = redisScript(
   `${PRELUDE}
 local keep = tonumber(ARGV[3])
 local isFull = ours(KEYS[1]) and redis.call('HLEN', KEYS[1]) > 2 * ${MAX_VARIANTS}
-if isFull or not ours(KEYS[1]) then redis.call('UNLINK', KEYS[1]) end
+local isForeign = not ours(KEYS[1]) and redis.call('EXISTS', KEYS[1]) == 1
+-- Nothing is written before this: a script that has written may go beyond the server's memory.
+if isFull or isForeign then redis.call('UNLINK', KEYS[1]) end
 local times = string.format('%.0f %.0f', now, now + keep)
 local done = redis.pcall('HSET', KEYS[1], 'v' .. ARGV[1], ARGV[2], 't' .. ARGV[1], times, 'path', ARGV[4])
 if type(done) == 'table' and done.err then return 0 end

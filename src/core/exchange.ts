@@ -9,6 +9,8 @@ import type { ModelCatalog } from './model-catalog.ts';
 import type { FailureOutcome, ResponseOutcome } from './outcome.ts';
 import type { Reason } from './reasons.ts';
 import type { SpendGuard, Waste } from './spend.ts';
+import { jsonIn } from './request-bodies.ts';
+import type { StaleAnswer } from './stale-answer.ts';
 import { verdictOf } from './verdict.ts';
 import type { Verdict } from './verdict.ts';
 
@@ -92,14 +94,6 @@ export interface Variation extends Partial<
 > {
   /** Its attempts are not among those of the other. */
   readonly ownTrail?: boolean;
-}
-
-/** An answer that a cache has, past its time. */
-export interface StaleAnswer {
-  /** Milliseconds since it was fresh; below 0 where it still is. */
-  staleForMs(): number;
-  /** The answer, marked with its age; as often as it is wanted. */
-  open(cancellation: Cancellation): ResponseOutcome;
 }
 
 const NONE: ReadonlySet<string> = new Set();
@@ -223,19 +217,6 @@ export class Exchange {
       client,
       onInformational,
     };
-  }
-}
-
-const utf8 = new TextDecoder();
-
-/** The body as JSON; undefined where it is not here as a whole, or is none. */
-function jsonIn(body: RequestBody): unknown {
-  const bytes = body.peek();
-  if (!bytes) return undefined;
-  try {
-    return JSON.parse(utf8.decode(bytes));
-  } catch {
-    return undefined;
   }
 }
 

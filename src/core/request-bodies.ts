@@ -22,3 +22,16 @@ export const bodyOfBytes = (bytes: Uint8Array): RequestBody => ({
   peek: () => bytes,
   whole: () => Promise.resolve(bytes),
 });
+
+const utf8 = new TextDecoder();
+
+/** The body as JSON; undefined where it is not here as a whole, or is none. */
+export function jsonIn(body: RequestBody): unknown {
+  const bytes = body.peek();
+  if (!bytes) return undefined;
+  try {
+    return JSON.parse(utf8.decode(bytes));
+  } catch {
+    return undefined;
+  }
+}

@@ -1,6 +1,5 @@
 import { describe, expect, it } from 'vitest';
 import { Cancellation } from '../../src/core/cancellation.ts';
-import { UNKNOWN_CALL } from '../../src/core/dialect.ts';
 import { Attempt } from '../../src/core/exchange.ts';
 import { FakeClock } from '../support/fake-clock.ts';
 import { ENDPOINT, NO_BODY, attemptAt, exchangeAt, identity } from '../support/policy-kit.ts';
@@ -40,32 +39,6 @@ describe('Exchange', () => {
     expect(exchangeAt(clock).redirectedTo(identity('other'), exchangeAt(clock).request, body).body).toBe(
       body,
     );
-  });
-
-  it('made on behalf of another is the same call at the same upstream, with its own body and cancellation', () => {
-    let reads = 0;
-    const dialect = {
-      ...identity().dialect,
-      readCall: () => {
-        reads += 1;
-        return UNKNOWN_CALL;
-      },
-    };
-    const exchange = exchangeAt(clock, { upstream: { dialect } });
-    exchange.deadlineAt = 5;
-    exchange.borrowedHeaders = new Set(['x']);
-    const own = { request: exchange.request, body: { ...NO_BODY }, cancellation: new Cancellation() };
-    const twin = exchange.onBehalf(own);
-    expect(twin).toMatchObject({ id: exchange.id, deadlineAt: 5, borrowedHeaders: new Set(['x']) });
-    expect([twin.body, twin.cancellation, twin.attempts]).toEqual([
-      own.body,
-      own.cancellation,
-      exchange.attempts,
-    ]);
-    expect(exchange.cancellation.listenerCount).toBe(0);
-    expect(exchange.visited).toEqual(['main']);
-    // What it asks for is read once for both.
-    expect([twin.call, exchange.call, reads]).toEqual([UNKNOWN_CALL, UNKNOWN_CALL, 1]);
   });
 
   it('knows every upstream that was asked, on whatever branch of a ladder', () => {

@@ -8,7 +8,8 @@ import type { TimerHandle } from '../core/clock.ts';
 import type { Exchange } from '../core/exchange.ts';
 import type { ClaimRequest, KeyClaim, KeyedResult } from '../core/idempotency-store.ts';
 import { discard } from '../core/outcome.ts';
-import type { Completion, Outcome, ResponseOutcome } from '../core/outcome.ts';
+import type { Completion, FailureOutcome, Outcome, ResponseOutcome } from '../core/outcome.ts';
+import { verdictOf } from '../core/verdict.ts';
 import { SharedBody } from '../streams/shared-body.ts';
 import { claimKey } from './claim-key.ts';
 import type { ClaimDeps } from './claim-key.ts';
@@ -44,6 +45,8 @@ export interface RunHost extends ClaimDeps {
   wanted(): void;
   /** The call has been sent on its way. */
   began(run: KeyedRun, claim: KeyClaim): void;
+  /** Something below threw, which is a bug. */
+  failed(error: Error): void;
   /** What became of it is in the store; whoever comes now asks there. `end` is undefined where nothing was run. */
   over(run: KeyedRun, end: RunEnd | undefined): void;
 }
@@ -97,7 +100,14 @@ export class KeyedRun {
     this.#keepRenewing(claim);
     this.#waiting.keepFirst();
     this.#host.began(this, claim);
-    await this.#run(claim);
+    try {
+      await this.#run(claim);
+    } catch (error) {
+      // A bug below. Nobody else catches it: no request waits for this function.
+      this.#host.failed(error as Error);
+      this.#end(claim, { kind: 'unknown', why: FAILED.reason });
+      this.#waiting.tell(() => ({ kind: 'ended', outcome: FAILED }));
+    }
   }
 
   /**
@@ -230,6 +240,15 @@ export class KeyedRun {
     this.#host.wanted();
   }
 }
+
+const FAILED: FailureOutcome = {
+  kind: 'failure',
+  reason: 'internal_error',
+  requestSent: 'maybe',
+  staleConnection: false,
+  verdict: verdictOf('permanent'),
+  detail: '',
+};
 
 const unknownAfter = ({ head }: ResponseOutcome): KeyedResult => ({
   kind: 'unknown',

@@ -167,6 +167,7 @@ class Idempotency implements Policy<Exchange> {
         const result = shared === store.leases ? 'run' : 'run-alone';
         emit('idempotency-decided', { exchange, upstream, result });
       },
+      failed: (error) => emit('internal-error', { where: 'idempotency', error }),
       over: (run, end) => {
         registry.remove(run);
         recordings.release(reservedBytes);

@@ -134,6 +134,29 @@ describe('idempotency: duplicates', () => {
     expect([sink.ends, summary(await rig.settled('k'))]).toEqual([1, 'idempotency_not_kept']);
   });
 
+  it('have room for what runs at the same time, and no more', async () => {
+    const streams = [stream(), stream()];
+    const rig = new IdempotencyRig({ maxBytes: '4KiB' }, streams[0]!.outcome, streams[1]!.outcome);
+    const sinks = [reading(await rig.settled('a')), reading(await rig.settled('b'))];
+    for (const { source } of streams) source.push(Buffer.alloc(3_000));
+    expect(summary(await rig.settled('a'))).toBe('200 replayed');
+    expect(summary(await rig.settled('b'))).toBe('idempotency_in_progress');
+    for (const { source } of streams) source.finish();
+    expect(sinks.map(({ text, ends }) => [text.length, ends])).toEqual([
+      [3_000, 1],
+      [3_000, 1],
+    ]);
+    expect(rig.ends).toEqual(['answer', 'unkept']);
+  });
+
+  it('need their first client where there is no room for its request', async () => {
+    const rig = new IdempotencyRig({ maxBytes: '1KiB' }, silence);
+    const [large, small] = [await rig.settled('a', { text: 'x'.repeat(2_000) }), await rig.settled('b')];
+    await leave(large);
+    await leave(small);
+    expect(rig.script.calls.map(({ cancellation }) => cancellation.cancelled)).toEqual([true, false]);
+  });
+
   it('do not wait for the end of a refusal', async () => {
     const refused = stream(429);
     const rig = new IdempotencyRig({}, refused.outcome, answer('done'));

@@ -152,6 +152,15 @@ describe('idempotency: keys', () => {
     expect([keys[0] === keys[1], keys[0] === keys[2]]).toEqual([true, false]);
   });
 
+  it('survives a bug below, and takes what it was doing for unknown', async () => {
+    const rig = new IdempotencyRig({}, () => Promise.reject(new Error('a bug')));
+    const both = [rig.send('k'), rig.send('k')];
+    await settle();
+    expect(both.map(summary)).toEqual(['internal_error', 'internal_error']);
+    expect(rig.kit.events.of('internal-error')).toMatchObject([{ where: 'idempotency' }]);
+    expect(summary(await rig.settled('k'))).toBe('outcome_unknown');
+  });
+
   it('has nothing to do with switches of protocols', async () => {
     const rig = new IdempotencyRig({ required: true }, () => answer('ok'));
     await rig.settled(undefined, { request: { upgrade: 'websocket' } });

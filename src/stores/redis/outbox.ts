@@ -42,11 +42,14 @@ export class Outbox {
     this.#arm();
   }
 
+  /** One timer at a time, which stays set until what it began is over. */
   #arm(): void {
     if (this.#waiting.size === 0) return;
     this.#timer ??= this.#clock.setBackgroundTimer(EVERY_MS, () => {
-      this.#timer = undefined;
-      void this.#flush().then(() => this.#arm());
+      void this.#flush().then(() => {
+        this.#timer = undefined;
+        this.#arm();
+      });
     });
   }
 

@@ -30,6 +30,24 @@ describe.skipIf(!hasRedis)('the connection to Redis', () => {
     expect(await own.series('outrigger_store_up')).toEqual([]);
   });
 
+  it('serves policies that did not change themselves, wherever it leads', async () => {
+    await using first = await startRedis();
+    await using second = await startRedis();
+    const limited = api('policies: { retry: false, rateLimit: { requests: 5, per: 1h } }');
+    const at = ({ url }: RedisServer): string =>
+      `state: { redis: { url: "${url}", timeout: 5s } }\n${limited}`;
+    await using own = await ownSidecar(at(first));
+    await own.send();
+    expect(await first.cli('KEYS', '*limit*')).toContain('requests/1h');
+    await own.edit(at(second));
+    await own.send();
+    expect(await second.cli('KEYS', '*limit*')).toContain('requests/1h');
+    await own.edit(limited);
+    await own.send();
+    expect(own.events.of('store-away')).toEqual([]);
+    expect(own.events.of('store-command').map(({ result }) => result)).not.toContain('away');
+  });
+
   it('is not made for a configuration that is refused', async () => {
     await using redis = await startRedis();
     await using own = await ownSidecar(api());

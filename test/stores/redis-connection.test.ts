@@ -8,6 +8,7 @@ import { RedisConnection } from '../../src/stores/redis/connection.ts';
 import { redisScript } from '../../src/stores/redis/script.ts';
 import { Conditions } from '../support/conditions.ts';
 import { hasRedis, startRedis } from '../support/redis-server.ts';
+import { tlsFile } from '../support/tls/identities.ts';
 
 const ECHO = redisScript('echo', 'return { KEYS[1], ARGV[1] }');
 const LOOP = redisScript(
@@ -174,9 +175,43 @@ describe.skipIf(!hasRedis)('the connection to Redis', () => {
   );
 
   it('takes part with the right password and user', async () => {
-    await using server = await startRedis(['--user', 'agent', 'on', '>secret', '~outrigger:*', '+@all']);
+    await using server = await startRedis([
+      '--user',
+      'agent',
+      'on',
+      '>secret',
+      '~outrigger:*',
+      '+@all',
+      '-@admin',
+      '-@dangerous',
+    ]);
     const { connection } = await connect({ url: server.url, username: 'agent', password: 'secret' });
     expect(await connection.run(ECHO, ['k'], ['v'])).toEqual(['outrigger:k', 'v']);
+  });
+
+  describe('by TLS', () => {
+    const mutual = {
+      caFile: tlsFile('ca.cert.pem'),
+      certFile: tlsFile('client.cert.pem'),
+      keyFile: tlsFile('client.key.pem'),
+    };
+
+    it('both sides show who they are', async () => {
+      await using server = await startRedis([], 'server');
+      const { connection } = await connect({ url: server.url, tls: mutual });
+      expect(await connection.run(ECHO, ['k'], ['v'])).toEqual(['outrigger:k', 'v']);
+    });
+
+    it.each([
+      ['whose certificate is for another name', 'wrong-host', mutual, 'ERR_TLS_CERT_ALTNAME_INVALID'],
+      ['whose certificate has expired', 'expired', mutual, 'CERT_HAS_EXPIRED'],
+      ['that nobody vouches for', 'server', {}, 'SELF_SIGNED_CERT_IN_CHAIN'],
+    ] as const)('a server %s is away', async (_which, identity, tls, reason) => {
+      await using server = await startRedis([], identity);
+      const { connection, heard } = await connect({ url: server.url, tls });
+      expect(connection.up).toBe(false);
+      expect(heard.of('store-away')).toEqual([{ reason }]);
+    });
   });
 
   it('goes away for an error of one command, and comes back', async () => {

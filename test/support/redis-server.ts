@@ -7,17 +7,25 @@ import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Conditions } from './conditions.ts';
+import { tlsFile } from './tls/identities.ts';
+import type { ServerIdentity } from './tls/identities.ts';
 
 /** Where there is none, tests that need one are skipped, but never where nobody reads what they print. */
 export const hasRedis = spawnSync('redis-server', ['--version']).error === undefined;
 if (!hasRedis && process.env['CI'] !== undefined) throw new Error('redis-server is not installed');
 if (!hasRedis) console.warn('SKIPPED: redis-server is not installed, so nothing that is shared is tested');
 
-/** @param options as in redis.conf, such as `['--requirepass', 'x']` */
-export async function startRedis(options: readonly string[] = []): Promise<RedisServer> {
+/**
+ * @param options as in redis.conf, such as `['--requirepass', 'x']`
+ * @param tls who it shows itself as; it then demands a client certificate. Default: no TLS, in which alone `cli` works.
+ */
+export async function startRedis(
+  options: readonly string[] = [],
+  tls?: ServerIdentity,
+): Promise<RedisServer> {
   // The port may be taken in the moment between; then there is another one.
   for (let tries = 1; ; tries++) {
-    const server = new RedisServer(await freePort(), options);
+    const server = new RedisServer(await freePort(), options, tls);
     try {
       await server.start();
       return server;
@@ -31,18 +39,20 @@ export async function startRedis(options: readonly string[] = []): Promise<Redis
 export class RedisServer {
   readonly port: number;
   readonly #options: readonly string[];
+  readonly #tls: ServerIdentity | undefined;
   readonly #folder = mkdtempSync(join(tmpdir(), 'outrigger-redis-'));
   readonly #killAtExit = (): void => void this.#child?.kill('SIGKILL');
   #child: ChildProcess | undefined;
 
-  constructor(port: number, options: readonly string[]) {
+  constructor(port: number, options: readonly string[], tls: ServerIdentity | undefined) {
     this.port = port;
     this.#options = options;
+    this.#tls = tls;
     process.on('exit', this.#killAtExit);
   }
 
   get url(): string {
-    return `redis://127.0.0.1:${this.port}`;
+    return `${this.#tls === undefined ? 'redis' : 'rediss'}://127.0.0.1:${this.port}`;
   }
 
   get socketPath(): string {
@@ -51,7 +61,7 @@ export class RedisServer {
 
   /** Starts it, on the same port as before, with nothing in it. Resolves when it accepts connections. */
   async start(): Promise<void> {
-    const basics = ['--port', `${this.port}`, '--bind', '127.0.0.1', '--unixsocket', this.socketPath];
+    const basics = [...this.#listenOptions(), '--bind', '127.0.0.1', '--unixsocket', this.socketPath];
     const memoryOnly = ['--save', '', '--appendonly', 'no', '--dir', this.#folder];
     const child = spawn('redis-server', [...basics, ...memoryOnly, ...this.#options], {
       stdio: ['ignore', 'pipe', 'pipe'],
@@ -70,6 +80,20 @@ export class RedisServer {
       () => output.includes('Ready to accept connections'),
       () => `redis-server: ${output}`,
     );
+  }
+
+  #listenOptions(): string[] {
+    if (this.#tls === undefined) return ['--port', `${this.port}`];
+    return [
+      ...['--port', '0', '--tls-port', `${this.port}`],
+      ...[
+        '--tls-cert-file',
+        tlsFile(`${this.#tls}.cert.pem`),
+        '--tls-key-file',
+        tlsFile(`${this.#tls}.key.pem`),
+      ],
+      ...['--tls-ca-cert-file', tlsFile('ca.cert.pem')],
+    ];
   }
 
   /** Ends it at once, as a crash would. */

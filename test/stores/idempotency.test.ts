@@ -219,8 +219,9 @@ describe.skipIf(!hasRedis)('keys in Redis', () => {
     contract(() => shared);
   });
 
-  const pttl = async ({ key }: ClaimRequest): Promise<number> =>
-    Number(await server.cli('PTTL', `outrigger:idempotency:${key}`));
+  const hash = ({ key }: ClaimRequest): string => `outrigger:idempotency:${key}`;
+  const pttl = async (request: ClaimRequest): Promise<number> =>
+    Number(await server.cli('PTTL', hash(request)));
 
   it('are given to one of many, wherever they ask', async () => {
     const stores = await two();
@@ -265,26 +266,27 @@ describe.skipIf(!hasRedis)('keys in Redis', () => {
 
   it('stay with a sidecar that renews its claim', async () => {
     const [one, other] = await two();
-    const request = ask({ leaseMs: 200 });
+    const request = ask();
     const claim = await claimed(one, request);
-    const until = systemClock.now() + 600;
-    while (systemClock.now() < until) {
-      one.renew(claim);
-      expect((await other.claim(request)).kind).toBe('running');
-    }
+    const heldUntil = async (): Promise<number> => Number(await server.cli('HGET', hash(request), 'l'));
+    const before = await heldUntil();
+    one.renew(claim);
+    while ((await heldUntil()) <= before);
+    expect((await other.claim(request)).kind).toBe('running');
   });
 
   it('expire as their first claim said, and not later', async () => {
     const [one, other] = await two();
-    const request = ask({ ttlMs: 400, leaseMs: 400 });
+    const request = ask({ ttlMs: 60_000 });
     const claim = await claimed(one, request);
     const first = await pttl(request);
-    one.renew(claim);
-    one.complete(claim, ANSWER);
-    await until(other, request, 'done');
-    expect(first).toBeLessThanOrEqual(400);
+    expect(first).toBeLessThanOrEqual(60_000);
+    one.renew({ ...claim, expiresAt: claim.expiresAt + 600_000 });
+    one.complete({ ...claim, expiresAt: claim.expiresAt + 600_000 }, ANSWER);
+    await until(other, { ...request, ttlMs: 600_000 }, 'done');
     expect(await pttl(request)).toBeLessThanOrEqual(first);
-    await until(other, { ...request, ttlMs: 600_000 }, 'claimed');
+    await server.cli('PEXPIRE', hash(request), '1');
+    await until(other, request, 'claimed');
   });
 
   it('come back with the claim of a sidecar when Redis has lost them', async () => {
@@ -325,7 +327,7 @@ describe.skipIf(!hasRedis)('keys in Redis', () => {
     const request = ask();
     one.complete(await claimed(one, request), ANSWER);
     await until(other, request, 'done');
-    await server.cli('HSET', `outrigger:idempotency:${request.key}`, 'b', 'rubbish');
+    await server.cli('HSET', hash(request), 'b', 'rubbish');
     expect(await other.claim(request)).toMatchObject({ result: { kind: 'unkept', status: 0 } });
   });
 

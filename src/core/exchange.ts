@@ -258,6 +258,8 @@ export class Attempt {
   lastActivityAt: number;
   /** Monotonic instant at which all of the request had been sent. */
   sentAt: number | undefined;
+  /** Monotonic instant at which the final response head was here. */
+  headAt: number | undefined;
   /** The client is not reading: the upstream cannot be blamed for silence. */
   paused = false;
 

@@ -220,6 +220,7 @@ export class Call implements Dispatcher.DispatchHandler, ConnectionAware {
     this.#attempt.phase = phase;
     this.#attempt.lastActivityAt = now;
     if (phase === 'waiting') this.#attempt.sentAt = now;
+    else if (phase === 'receiving') this.#attempt.headAt = now;
   }
 
   #reasonOf(error: Error): Reason {

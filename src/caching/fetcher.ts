@@ -101,7 +101,8 @@ export class Fetcher {
     if (!keeps && !(shares && decision.shareable)) return { kind: 'own', outcome };
     const { clock, memory } = this.#deps;
     const body = new SharedBody(outcome.body, { clock, memory, maxBytes: this.#options.maxEntryBytes });
-    outcome.body.onEnd((completion) => {
+    // Not by the end of what it reads: that may have come before anybody could join.
+    body.onEnd((completion) => {
       if (keeps)
         this.#deps.onKept(this.#store(errand, { outcome, body, completion, decision, receipt, since }));
       body.forget();

@@ -108,7 +108,7 @@ function checkStaleSteps({ upstreams }: Config): CheckProblem[] {
       const ladder = [...('fallback' in own ? at : base[0]), 'fallback'];
       const steps = Array.isArray(fallback) ? ladder : [...ladder, 'steps'];
       const message = `expected a cache to answer from, but ${[...at, 'cache'].join('.')} is off`;
-      return [{ path: [...steps, String(step), 'cache'], message }];
+      return [{ path: [...steps, step, 'cache'], message }];
     });
   });
 }

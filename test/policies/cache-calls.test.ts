@@ -4,9 +4,9 @@ import { openai } from '../../src/dialects/openai.ts';
 import { bodyOfBytes } from '../../src/core/request-bodies.ts';
 import { verdictOf } from '../../src/core/verdict.ts';
 import { BodyEnd } from '../../src/core/body-end.ts';
-import type { BodySink, ResponseBody } from '../../src/core/outcome.ts';
+import type { BodySink, Outcome, ResponseBody } from '../../src/core/outcome.ts';
 import { PacedSource } from '../streams/shared-rig.ts';
-import { respond } from '../support/policy-kit.ts';
+import { ControlledBody, respond } from '../support/policy-kit.ts';
 import type { ExchangeParts } from '../support/policy-kit.ts';
 import { answer, answers, CacheRig, post, read } from './cache-rig.ts';
 
@@ -43,6 +43,12 @@ class ErrorInside extends CleanCut {
     sink.end([]);
     this.settleEnd({ end: 'complete', bytes: 10, verdict: verdictOf('transient') });
   }
+}
+
+function brokenEarly(): Outcome {
+  const body = new ControlledBody();
+  body.breakOff();
+  return respond(200, { headers: JSON_TYPE, body });
 }
 
 describe('cache: completions', () => {
@@ -136,6 +142,7 @@ describe('cache: completions', () => {
     ['is empty', answers(JSON_TYPE, [])],
     ['has no content', answers([], [], 204)],
     ['ends as if it were whole, but is not', () => respond(200, { body: new CleanCut() })],
+    ['broke off before anybody took it', brokenEarly],
     ['has an error inside', () => respond(200, { body: new ErrorInside() })],
     ['is judged otherwise', () => ({ ...answer(JSON_TYPE), verdict: verdictOf('content_filter') })],
     ['must not be stored', answers([...JSON_TYPE, 'cache-control', 'no-store'], ['{}'])],
@@ -144,6 +151,7 @@ describe('cache: completions', () => {
     read(await rig.outcomeOf(call(PROMPT)));
     await rig.clock.advance(0);
     expect(rig.kept).not.toContain('stored');
+    expect(rig.asked).toBe(1);
     expect((await rig.get(call(PROMPT))).from).toBe('upstream');
   });
 

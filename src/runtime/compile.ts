@@ -1,7 +1,9 @@
 /** From configuration to live objects: the one code path for start and reload. */
 import { RoundRobin } from '../balancing/round-robin.ts';
 import type { Config, UpstreamConfig } from '../config/schema.ts';
+import { redisOptions } from '../config/state-section.ts';
 import { keysOf } from '../schema/credentials.ts';
+import type { RedisOptions } from '../schema/redis.ts';
 import type { Clock } from '../core/clock.ts';
 import { CREDENTIAL_HEADERS } from '../core/credential-headers.ts';
 import type { Endpoint } from '../core/endpoint.ts';
@@ -64,8 +66,9 @@ export function compileUpstreams(
   deps: CompileDeps,
 ): Map<string, LiveUpstream> {
   const upstreams = new Map<string, LiveUpstream>();
+  const sharedIn = redisOptions(config.state);
   for (const [name, one] of Object.entries(config.upstreams)) {
-    upstreams.set(name, new UpstreamCompiler(name, one, { inventory, deps }).compile(config.usage));
+    upstreams.set(name, new UpstreamCompiler(name, one, { inventory, deps, sharedIn }).compile(config.usage));
   }
   return upstreams;
 }
@@ -78,18 +81,27 @@ interface Variant {
   readonly policies: Map<string, Policy<Scope>>;
 }
 
+interface CompileContext {
+  readonly inventory: Inventory;
+  readonly deps: CompileDeps;
+  /** Where sidecars share what they keep; undefined where each keeps its own. */
+  readonly sharedIn: RedisOptions | undefined;
+}
+
 class UpstreamCompiler {
   readonly #name: string;
   readonly #config: UpstreamConfig;
   readonly #inventory: Inventory;
   readonly #deps: CompileDeps;
+  readonly #sharedIn: RedisOptions | undefined;
   readonly #dialect: Dialect;
 
-  constructor(name: string, config: UpstreamConfig, context: { inventory: Inventory; deps: CompileDeps }) {
+  constructor(name: string, config: UpstreamConfig, context: CompileContext) {
     this.#name = name;
     this.#config = config;
     this.#inventory = context.inventory;
     this.#deps = context.deps;
+    this.#sharedIn = context.sharedIn;
     // What was learnt of a server says nothing about another.
     const learntFrom = this.#addresses;
     this.#dialect = dialectOf(config, (what, create) =>
@@ -182,9 +194,15 @@ class UpstreamCompiler {
   }
 
   /** All that the policy is built from. */
-  #describe<S extends Scope>({ knowsCredentials, knowsEndpoints }: AnyModule<S>, options: unknown): unknown {
-    if (!knowsCredentials && !knowsEndpoints) return options;
-    return [options, knowsCredentials ? this.#credentials : null, knowsEndpoints ? this.#addresses : null];
+  #describe<S extends Scope>(module: AnyModule<S>, options: unknown): unknown {
+    const { knowsCredentials, knowsEndpoints, knowsStores } = module;
+    if (!knowsCredentials && !knowsEndpoints && !knowsStores) return options;
+    return [
+      options,
+      knowsCredentials ? this.#credentials : null,
+      knowsEndpoints ? this.#addresses : null,
+      knowsStores ? (this.#sharedIn ?? null) : null,
+    ];
   }
 
   #buildOne<S extends Scope>(

@@ -81,8 +81,8 @@ async function use({ policies }: LiveUpstream, target: string): Promise<void> {
     const answer = respond(200, { headers: ['cache-control', 'max-age=60'] });
     const policy = policies.get(name);
     const running = policy?.run(
-      exchange as never,
-      (() => Promise.resolve(answer)) as never,
+      exchange,
+      (() => Promise.resolve(answer)),
       exchange.cancellation,
     );
     await settle();

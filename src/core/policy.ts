@@ -90,8 +90,6 @@ export interface PolicyModule<S extends Scope, Schema extends z.ZodType> {
   readonly knowsCredentials?: true;
   /** It must be built anew when the upstream's endpoints change. */
   readonly knowsEndpoints?: true;
-  /** It keeps something in `deps.stores`: it must be built anew when sidecars share elsewhere, or share no more. */
-  readonly knowsStores?: true;
   /** False for protocols in which there is nothing for it to do; it is left out of their pipelines. Default: all. */
   readonly suits?: (dialect: Dialect) => boolean;
   /**

@@ -227,6 +227,5 @@ export const cache: PolicyModule<Exchange, typeof cacheSchema> = {
   onByDefault: false,
   knowsCredentials: true,
   knowsEndpoints: true,
-  knowsStores: true,
   build: (options, deps, previous) => new Cache(options, deps, previous),
 };

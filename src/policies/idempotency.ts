@@ -301,6 +301,5 @@ export const idempotency: PolicyModule<Exchange, typeof idempotencySchema> = {
   key: 'idempotency',
   schema: idempotencySchema,
   onByDefault: false,
-  knowsStores: true,
   build: (options, deps, previous) => new Idempotency(options, deps, previous),
 };

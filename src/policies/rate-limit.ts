@@ -277,6 +277,5 @@ export const rateLimit: PolicyModule<Exchange, typeof rateLimitSchema> = {
   key: 'rateLimit',
   schema: rateLimitSchema,
   onByDefault: false,
-  knowsStores: true,
   build: (options, deps, previous) => new RateLimit(options, deps, previous),
 };

@@ -1,9 +1,7 @@
 /** From configuration to live objects: the one code path for start and reload. */
 import { RoundRobin } from '../balancing/round-robin.ts';
 import type { Config, UpstreamConfig } from '../config/schema.ts';
-import { redisOptions } from '../config/state-section.ts';
 import { keysOf } from '../schema/credentials.ts';
-import type { RedisOptions } from '../schema/redis.ts';
 import type { Clock } from '../core/clock.ts';
 import { CREDENTIAL_HEADERS } from '../core/credential-headers.ts';
 import type { Endpoint } from '../core/endpoint.ts';
@@ -43,6 +41,8 @@ export interface CompileDeps {
   /** Upstreams of the configuration in force, for ladders. */
   readonly recipient: (upstream: string) => Recipient | undefined;
   readonly stores: (shared: boolean) => Stores;
+  /** What the shared ones are built from, as plain data: a policy that uses them follows their changes. Default: nothing. */
+  readonly sharedIn?: unknown;
 }
 
 /** A configuration that is valid in itself but cannot be brought to life here. */
@@ -66,9 +66,8 @@ export function compileUpstreams(
   deps: CompileDeps,
 ): Map<string, LiveUpstream> {
   const upstreams = new Map<string, LiveUpstream>();
-  const sharedIn = redisOptions(config.state);
   for (const [name, one] of Object.entries(config.upstreams)) {
-    upstreams.set(name, new UpstreamCompiler(name, one, { inventory, deps, sharedIn }).compile(config.usage));
+    upstreams.set(name, new UpstreamCompiler(name, one, { inventory, deps }).compile(config.usage));
   }
   return upstreams;
 }
@@ -81,27 +80,18 @@ interface Variant {
   readonly policies: Map<string, Policy<Scope>>;
 }
 
-interface CompileContext {
-  readonly inventory: Inventory;
-  readonly deps: CompileDeps;
-  /** Where sidecars share what they keep; undefined where each keeps its own. */
-  readonly sharedIn: RedisOptions | undefined;
-}
-
 class UpstreamCompiler {
   readonly #name: string;
   readonly #config: UpstreamConfig;
   readonly #inventory: Inventory;
   readonly #deps: CompileDeps;
-  readonly #sharedIn: RedisOptions | undefined;
   readonly #dialect: Dialect;
 
-  constructor(name: string, config: UpstreamConfig, context: CompileContext) {
+  constructor(name: string, config: UpstreamConfig, context: { inventory: Inventory; deps: CompileDeps }) {
     this.#name = name;
     this.#config = config;
     this.#inventory = context.inventory;
     this.#deps = context.deps;
-    this.#sharedIn = context.sharedIn;
     // What was learnt of a server says nothing about another.
     const learntFrom = this.#addresses;
     this.#dialect = dialectOf(config, (what, create) =>
@@ -194,15 +184,11 @@ class UpstreamCompiler {
   }
 
   /** All that the policy is built from. */
-  #describe<S extends Scope>(module: AnyModule<S>, options: unknown): unknown {
-    const { knowsCredentials, knowsEndpoints, knowsStores } = module;
-    if (!knowsCredentials && !knowsEndpoints && !knowsStores) return options;
-    return [
-      options,
-      knowsCredentials ? this.#credentials : null,
-      knowsEndpoints ? this.#addresses : null,
-      knowsStores ? (this.#sharedIn ?? null) : null,
-    ];
+  #describe<S extends Scope>({ knowsCredentials, knowsEndpoints }: AnyModule<S>, options: unknown): unknown {
+    const isShared = (options as { readonly shared?: unknown }).shared === true;
+    if (!knowsCredentials && !knowsEndpoints && !isShared) return options;
+    const parts = [knowsCredentials ? this.#credentials : null, knowsEndpoints ? this.#addresses : null];
+    return [options, ...parts, isShared ? this.#deps.sharedIn : null];
   }
 
   #buildOne<S extends Scope>(

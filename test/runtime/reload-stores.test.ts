@@ -45,9 +45,11 @@ class Place {
   readonly stores: Stores;
 
   constructor() {
-    const { limits, answers, idempotency } = memoryStores(clock);
+    const own = memoryStores(clock);
+    const { limits, answers, idempotency } = own;
     const note = (who: string) => (): void => void this.used.add(who);
     this.stores = {
+      ...own,
       limits: watched(limits, 'take', note('rate-limit')),
       answers: { open: (...args) => watched(answers.open(...args), 'put', note('cache')) },
       idempotency: (bounds) => watched(idempotency(bounds), 'claim', note('idempotency')),
@@ -57,7 +59,6 @@ class Place {
 
 function apply(redis: string | undefined, { stores }: Place): LiveUpstream {
   const config = configSchema.parse({
-    state: redis === undefined ? {} : { redis },
     upstreams: { a: { route: '/a', endpoints: [{ url: 'http://127.0.0.1:9' }], policies: POLICIES } },
   });
   inventory = new Inventory(inventory);
@@ -68,6 +69,7 @@ function apply(redis: string | undefined, { stores }: Place): LiveUpstream {
     watch,
     recipient: () => undefined,
     stores: () => stores,
+    sharedIn: redis,
   });
   return upstreams.get('a') as LiveUpstream;
 }
@@ -80,11 +82,7 @@ async function use({ policies }: LiveUpstream, target: string): Promise<void> {
     const exchange = exchangeAt(clock, { request: { method: isKeyed ? 'POST' : 'GET', target, headers } });
     const answer = respond(200, { headers: ['cache-control', 'max-age=60'] });
     const policy = policies.get(name);
-    const running = policy?.run(
-      exchange,
-      (() => Promise.resolve(answer)),
-      exchange.cancellation,
-    );
+    const running = policy?.run(exchange, () => Promise.resolve(answer), exchange.cancellation);
     await settle();
     finish(answer);
     const outcome = await running;

@@ -199,7 +199,8 @@ export class Bulkhead implements Policy<Exchange> {
 
   #releaseAfter(outcome: Outcome, permit: Permit): void {
     const { line } = this.#live;
-    if (outcome.kind !== 'response') return line.release(permit);
+    // An error has been made: no work is left, and a ladder may keep it unread for as long as it asks other upstreams.
+    if (outcome.kind !== 'response' || outcome.verdict.class !== 'ok') return line.release(permit);
     outcome.body.onEnd(({ end }) => {
       const durationMs = this.#deps.clock.now() - permit.since;
       if (end === 'timed-out' && !outcome.tunnel)

@@ -10,7 +10,7 @@ import { UsualAnswer, demandOf, tokensTaken } from '../algorithms/token-demand.t
 import type { TokenDemand } from '../algorithms/token-demand.ts';
 import { unlessCancelled } from '../core/cancellation.ts';
 import type { Cancellation } from '../core/cancellation.ts';
-import type { Exchange } from '../core/exchange.ts';
+import type { Attempt, Exchange } from '../core/exchange.ts';
 import type { Charge, Decision, Level, LimitStore } from '../core/limit-store.ts';
 import { whenOver } from '../core/outcome.ts';
 import type { FailureOutcome, Outcome, RejectionOutcome } from '../core/outcome.ts';
@@ -192,15 +192,18 @@ export class RateLimit implements Policy<Exchange> {
     };
   }
 
-  /** Of what was refused further down nothing was sent: it took nothing. Tokens are counted at the end of the answer. */
+  /**
+   * What was refused further down took nothing, unless it had been sent before: then only its next try was refused.
+   * Tokens are counted at the end of the answer.
+   */
   #account(exchange: Exchange, outcome: Outcome, taken: Taken): void {
-    if (outcome.kind === 'rejection') this.#correct(taken, () => 0);
+    if (outcome.kind === 'rejection' && triesOf(exchange).length === 0) this.#correct(taken, () => 0);
     else if (this.#countsTokens) whenOver(outcome, () => this.#reconcile(exchange, taken));
   }
 
   /** Puts what was counted in the place of what was estimated. */
   #reconcile(exchange: Exchange, taken: Taken): void {
-    const own = exchange.attempts.filter((attempt) => attempt.exchange === exchange);
+    const own = triesOf(exchange);
     for (const { answer } of own) if (answer?.usage) this.#usual.learn(answer.usage);
     const tokens = tokensTaken(own, taken.claim.demand);
     if (!Number.isFinite(tokens)) return;
@@ -239,6 +242,10 @@ export class RateLimit implements Policy<Exchange> {
     return Math.floor(Math.min(size.burst, reading.remaining + back) + ROUNDING);
   }
 }
+
+/** A ladder's other attempts are those of other upstreams; what was withdrawn was none. */
+const triesOf = (exchange: Exchange): Attempt[] =>
+  exchange.attempts.filter((attempt) => attempt.exchange === exchange && !attempt.withdrawn);
 
 /** Sums of fractions may fall short of a whole number by next to nothing. */
 const ROUNDING = 1e-6;

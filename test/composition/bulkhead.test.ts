@@ -185,6 +185,19 @@ describe('fallback -> bulkhead', () => {
     expect(stateOf(main)).toMatchObject({ active: 1, queued: 0 });
   });
 
+  it('what the ladder keeps for the case that no step can answer holds no place while the steps are asked', async () => {
+    const rig = new PipelineRig();
+    const main = rig.upstream('main', { fallback: [{ upstream: 'other' }], bulkhead: ONE }, answers(503));
+    rig.upstream('other', {}, stalls('waiting'));
+    const { outcome, exchange } = rig.start();
+    await rig.clock.advance(1_000);
+    expect(rig.attempts).toEqual(['main@0', 'other@0']);
+    expect(stateOf(main)).toMatchObject({ active: 0 });
+    exchange.cancellation.cancel('client-aborted');
+    await settle();
+    expect(outcome()).toBeDefined();
+  });
+
   it('what comes by a ladder can rank below what comes by the own route', async () => {
     const rig = new PipelineRig();
     rig.upstream('main', { fallback: [{ upstream: 'other' }] }, answers(500));

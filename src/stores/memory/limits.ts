@@ -9,7 +9,7 @@ const MOST_BUCKETS = 10_000;
 export class MemoryLimits implements LimitStore {
   readonly #clock: Pick<Clock, 'now'>;
   readonly #mostBuckets: number;
-  /** When each will be full, least recently charged first. */
+  /** When each will be full. */
   readonly #fullAt = new Map<string, number>();
 
   constructor(clock: Pick<Clock, 'now'>, mostBuckets = MOST_BUCKETS) {
@@ -33,8 +33,8 @@ export class MemoryLimits implements LimitStore {
     const now = this.#clock.now();
     for (const { key, size, cost } of charges) {
       const fullAt = chargedAt(this.#fullAt.get(key), size, cost, now);
-      this.#fullAt.delete(key);
       if (fullAt > now) this.#fullAt.set(key, fullAt);
+      else this.#fullAt.delete(key);
     }
     if (this.#fullAt.size > this.#mostBuckets) this.#makeRoom(now);
   }
@@ -48,12 +48,15 @@ export class MemoryLimits implements LimitStore {
     return levelAt(this.#fullAt.get(key), size, cost, this.#clock.now());
   }
 
-  /** Full ones say nothing and go first, then those that were charged longest ago. A tenth goes, so that this is rare. */
+  /**
+   * Those go that are full first, for they say least: names that a client makes up, each used once, must not push out a
+   * bucket that is used up. A tenth goes, so that this is rare.
+   */
   #makeRoom(now: number): void {
     for (const [key, fullAt] of this.#fullAt) if (fullAt <= now) this.#fullAt.delete(key);
-    for (const key of this.#fullAt.keys()) {
-      if (this.#fullAt.size <= this.#mostBuckets * 0.9) return;
-      this.#fullAt.delete(key);
-    }
+    const excess = this.#fullAt.size - Math.floor(this.#mostBuckets * 0.9);
+    if (excess <= 0) return;
+    const soonest = [...this.#fullAt].sort(([, a], [, b]) => a - b);
+    for (const [key] of soonest.slice(0, excess)) this.#fullAt.delete(key);
   }
 }

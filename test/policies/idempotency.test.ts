@@ -3,7 +3,7 @@ import { headerValues } from '../../src/core/header-list.ts';
 import { mcp } from '../../src/dialects/mcp.ts';
 import { idempotency } from '../../src/policies/idempotency.ts';
 import { settle } from '../support/fake-clock.ts';
-import { NO_BODY, bytesBody, exchangeAt, fail, refuse, respond } from '../support/policy-kit.ts';
+import { NO_BODY, attemptAt, bytesBody, exchangeAt, fail, refuse, respond } from '../support/policy-kit.ts';
 import { policyContract } from './contract.ts';
 import { IdempotencyRig, answer, reading, response, stream, summary } from './idempotency-rig.ts';
 import type { CallParts } from './idempotency-rig.ts';
@@ -202,6 +202,23 @@ describe('idempotency: keys', () => {
 });
 
 describe('idempotency: what is kept', () => {
+  it.each([
+    ['keeps a conflict that is the answer', [], '409 replayed'],
+    [
+      'does not take for the answer that an earlier try of the same key is under way',
+      ['maybe'],
+      'outcome_unknown',
+    ],
+  ] as const)('%s', async (_, before, expected) => {
+    const rig = new IdempotencyRig({}, (exchange) => {
+      for (const sent of before) Object.assign(attemptAt(rig.kit.clock, exchange), { sent });
+      const attempt = Object.assign(attemptAt(rig.kit.clock, exchange), { sent: 'maybe', status: 409 });
+      return { ...answer('conflict', 409), attempt: attempt.number };
+    });
+    expect(await rig.text('k')).toBe('conflict');
+    expect(summary(await rig.settled('k'))).toBe(expected);
+  });
+
   const UNSENT = fail('connection_refused', { requestSent: 'no' });
 
   it.each([

@@ -72,11 +72,12 @@ export class Fetcher {
 
   /** The stored answer is as good as new. */
   #freshen(
-    { plan, asked }: Errand,
+    errand: Errand,
     copy: Copy,
     { head, receipt, since }: { head: ResponseHead; receipt: Receipt; since: number },
   ): Landing {
     const { clock, shelf, voids } = this.#deps;
+    const { plan, asked } = errand;
     const lifetime = lifetimeBy(plan, head, receipt);
     const lasting = { ...head, headers: lastingHeaders(head.headers) };
     const cached = { ...copy.cached, ...lifetime, answer: { ...copy.cached.answer, head: lasting } };
@@ -85,7 +86,7 @@ export class Fetcher {
       shelve(shelf, plan, { cached, keepForMs, headers: asked.request.headers });
     else shelf.drop(plan.key.group);
     const fresh = new Copy({ shelved: cached, heldForMs: 0 }, plan.kind, clock);
-    return { kind: 'copy', copy: fresh, dependsOn: dependenceOf(head, asked) };
+    return { kind: 'copy', copy: fresh, dependsOn: dependenceOf(errand, head, fresh.ttlMs > 0) };
   }
 
   #receive(
@@ -107,7 +108,9 @@ export class Fetcher {
         this.#deps.onKept(this.#store(errand, { outcome, body, completion, decision, receipt, since }));
       body.forget();
     });
-    return { kind: 'shared', outcome, body, keeps, dependsOn: dependenceOf(outcome.head, asked) };
+    const { ageMs, freshForMs } = decision.lifetime;
+    const dependsOn = dependenceOf(errand, outcome.head, keeps && freshForMs > ageMs);
+    return { kind: 'shared', outcome, body, keeps, dependsOn };
   }
 
   #store({ plan, asked }: Errand, end: Ending): KeepResult {
@@ -154,9 +157,10 @@ interface Ending {
   readonly since: number;
 }
 
-const dependenceOf = ({ headers }: ResponseHead, { request }: Exchange): Dependence => ({
-  names: varyOf(headers),
-  headers: request.headers,
+/** A GET's answer that is not fresh is nobody else's, unless others ask in the very same way. */
+const dependenceOf = ({ plan, asked }: Errand, { headers }: ResponseHead, isFresh: boolean): Dependence => ({
+  names: plan.kind === 'http' && !isFresh ? 'all' : varyOf(headers),
+  exchange: asked,
 });
 
 /** The same chunks in memory of their own: what came from a socket may be a small part of something large. */

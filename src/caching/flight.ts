@@ -101,7 +101,7 @@ export class Flight {
     if (landing.kind === 'none')
       return this.#seatOf(first || landing.outcome.kind === 'failure' ? { landing } : undefined);
     if (landing.kind === 'own') return first ? this.#alone(landing, cancellation) : this.#seatOf(undefined);
-    const fits = first || isAnswerTo(landing.dependsOn, exchange.request.headers);
+    const fits = first || isAnswerTo(landing.dependsOn, exchange);
     if (!fits || landing.kind === 'copy') return this.#seatOf(fits ? { landing } : undefined);
     const body = landing.body.join(cancellation);
     if (!body) return this.#seatOf(undefined);

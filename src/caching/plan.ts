@@ -10,8 +10,9 @@ import type { Cancellation } from '../core/cancellation.ts';
 import type { Exchange, RequestBody } from '../core/exchange.ts';
 import { hasHeader, headerValues } from '../core/header-list.ts';
 import type { HeaderList } from '../core/header-list.ts';
-import { bodyOfBytes, NO_BODY } from '../core/request-bodies.ts';
+import { NO_BODY } from '../core/request-bodies.ts';
 import type { CacheOptions } from '../schema/cache.ts';
+import { independentBody } from '../streams/independent-body.ts';
 
 export interface Plan {
   /**
@@ -117,7 +118,7 @@ export class Planner {
       path: pathOf(target),
       demands,
       rules: { ttlMs: declared.ttlMs, overrides: true },
-      body: bytes === null ? NO_BODY : bodyOfBytes(bytes),
+      body: independentBody(bytes),
     };
   }
 

@@ -21,8 +21,9 @@ export interface Visit {
   readonly varies: boolean;
 }
 
-/** The upstream can be asked whether the copy still holds. */
-export const isConditional = ({ copy }: Visit): boolean => copy?.hasValidator === true;
+/** The upstream can be asked whether the copy still holds. Of a POST it would only refuse to answer (RFC 9110 §13.1.2). */
+export const isConditional = ({ copy, plan }: Visit): boolean =>
+  plan.kind === 'http' && copy?.hasValidator === true;
 
 /** The request's fields as they go out. */
 export function askedHeaders(visit: Visit): HeaderList {

@@ -25,6 +25,8 @@ export class ReplayBody extends BodyEnd implements ResponseBody {
   #bytes = 0;
   #paused = false;
   #over = false;
+  /** Its reader left before it took the body. */
+  #left: Completion | undefined;
 
   /** @param cancellation its reader leaves with it */
   constructor(answer: StoredAnswer, cancellation?: Cancellation) {
@@ -36,7 +38,8 @@ export class ReplayBody extends BodyEnd implements ResponseBody {
 
   pipe(sink: BodySink): void {
     this.#sink = sink;
-    this.#deliver(sink);
+    if (this.#left) sink.abort(this.#left);
+    else this.#deliver(sink);
   }
 
   resume(): void {
@@ -68,7 +71,8 @@ export class ReplayBody extends BodyEnd implements ResponseBody {
     this.#over = true;
     this.#cancellation?.off(this.#onCancel);
     if (completion.end === 'complete') this.#sink?.end(this.#answer.trailers);
-    else this.#sink?.abort(completion);
+    else if (this.#sink) this.#sink.abort(completion);
+    else this.#left = completion;
     this.settleEnd(completion);
   }
 }

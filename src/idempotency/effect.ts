@@ -26,7 +26,7 @@ export function isHarmlessToRepeat({ upstream, call }: Exchange): boolean {
 export function effectOf(exchange: Exchange, attempts: readonly Attempt[], outcome: Outcome): Effect {
   if (outcome.kind === 'response') {
     const turnedAway = outcome.from === 'upstream' && AT_THE_DOOR.has(outcome.verdict.class);
-    if (!turnedAway) return 'answered';
+    if (!turnedAway && !isStillUnderWay(attempts, outcome)) return 'answered';
   }
   if (isHarmlessToRepeat(exchange)) return 'none';
   if (attempts.length === 0 && outcome.kind === 'failure')
@@ -40,6 +40,12 @@ export function finalEffect(exchange: Exchange, outcome: ResponseOutcome, comple
     return finalVerdict(outcome, completion).class === 'ok' ? 'answered' : 'none';
   return completion.end === 'complete' ? 'answered' : 'unknown';
 }
+
+/** The upstream knows the key and says that an earlier try is at it yet: that is no result. */
+const isStillUnderWay = (attempts: readonly Attempt[], { head, attempt }: ResponseOutcome): boolean =>
+  head.status === CONFLICT && attempts.some((one) => one.number !== attempt && mayHaveActed(one));
+
+const CONFLICT = 409;
 
 function mayHaveActed({ sent, phase, status, verdict }: Attempt): boolean {
   if ((sent ?? (phase === 'connecting' ? 'no' : 'maybe')) === 'no') return false;

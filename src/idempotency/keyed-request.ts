@@ -15,7 +15,8 @@ export interface KeyedRequest {
 }
 
 /**
- * A key counts for one agent, one credential, one method and one path: nobody can read what another one was answered.
+ * A key counts for one agent, one credential, one session, one method and one path: nobody can read what another one was
+ * answered.
  * @param bytes the request's body; undefined where it is too large to be kept, and only its length counts
  * @param sent the client's key; undefined: it is derived from the body
  */
@@ -25,13 +26,16 @@ export function keyedRequest(
   { sent, bytes }: { readonly sent: string | undefined; readonly bytes: Uint8Array | null | undefined },
 ): KeyedRequest {
   const { method, target, headers } = exchange.request;
-  const { credentialHeaders } = exchange.upstream;
-  const credentials = [...credentialHeaders].flatMap((name) => [name, ...headerValues(headers, name)]);
+  const { credentialHeaders, dialect } = exchange.upstream;
+  const { sessionHeader } = dialect;
+  const telling = [...credentialHeaders, ...(sessionHeader === undefined ? [] : [sessionHeader])];
+  const credentials = telling.flatMap((name) => [name, ...headerValues(headers, name)]);
   const content = bytes === undefined ? `length ${exchange.body.length}` : bodyDigest(bytes);
-  const name = sent ?? digestOf(target, content);
   const [path = ''] = target.split('?', 1);
   const derived = sent === undefined;
   const scope = digestOf(owner, exchange.agentId, method, path, ...credentials);
+  // Upstreams that get it may take all that comes from here for one client.
+  const name = sent ?? digestOf(scope, target, content);
   return {
     name,
     derived,

@@ -1,19 +1,5 @@
 /** The request body of a run that goes on although its client may leave. */
-import { Readable } from 'node:stream';
 import type { RequestBody } from '../core/exchange.ts';
-import { NO_BODY, bodyOfBytes } from '../core/request-bodies.ts';
+import { independentBody } from '../streams/independent-body.ts';
 
-/** Larger bodies go out piece by piece: whoever writes all at once learns nothing of how the upload gets on. */
-const ONE_WRITE_BYTES = 256 * 1024;
-const PIECE_BYTES = 64 * 1024;
-
-export function runBody(bytes: Uint8Array | null): RequestBody {
-  if (!bytes) return NO_BODY;
-  const body = bodyOfBytes(bytes);
-  if (bytes.length <= ONE_WRITE_BYTES) return body;
-  return { ...body, open: () => Readable.from(piecesOf(bytes), { objectMode: false }) };
-}
-
-function* piecesOf(bytes: Uint8Array): Generator<Uint8Array> {
-  for (let at = 0; at < bytes.length; at += PIECE_BYTES) yield bytes.subarray(at, at + PIECE_BYTES);
-}
+export const runBody = (bytes: Uint8Array | null): RequestBody => independentBody(bytes);

@@ -108,6 +108,8 @@ class Idempotency implements Policy<Exchange> {
     const here = exchange.body.peek();
     const bytes = here === undefined ? await exchange.body.whole() : here;
     if (cancellation.cancelled) return abandoned(cancellation, 'no');
+    // The same words may well be asked again by others, or later, who want an answer, or a session, of their own.
+    if (sent === undefined && exchange.call.repeat === 'safe') return next(exchange, cancellation);
     // A digest of less than all would be a key that other requests have, too.
     if (sent === undefined && bytes === undefined)
       return this.#options.required
@@ -208,6 +210,8 @@ class Idempotency implements Policy<Exchange> {
     by: { readonly run: KeyedRun; readonly cancellation: Cancellation; readonly isFirst: boolean },
   ): Outcome | undefined {
     const { run, cancellation, isFirst } = by;
+    // The ladder above asks it, too; the attempts are this exchange's own.
+    if (isFirst) exchange.spend ??= run.exchange.spend;
     switch (result.kind) {
       case 'response':
       case 'ended':

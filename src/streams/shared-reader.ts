@@ -14,6 +14,8 @@ export class SharedReader extends BodyEnd implements ResponseBody {
   #paused = false;
   #pumping = false;
   #over = false;
+  /** It left before anybody took it. */
+  #gone: Completion | undefined;
 
   constructor(shared: SharedBody, cancellation: Cancellation | undefined) {
     super();
@@ -28,6 +30,10 @@ export class SharedReader extends BodyEnd implements ResponseBody {
 
   pipe(sink: BodySink): void {
     this.#sink = sink;
+    if (this.#gone) {
+      sink.abort(this.#gone);
+      return;
+    }
     this.pump();
     this.#shared.progressed();
   }
@@ -97,7 +103,8 @@ export class SharedReader extends BodyEnd implements ResponseBody {
   #leave(completion: Completion): void {
     if (this.#over) return;
     this.#end(completion);
-    this.#sink?.abort(completion);
+    if (this.#sink) this.#sink.abort(completion);
+    else this.#gone = completion;
     this.settleEnd(completion);
   }
 

@@ -42,6 +42,14 @@ describe('ReplayBody', () => {
     expect(sink.ends).toBe(1);
   });
 
+  it('has broken off for one that takes it after having left', () => {
+    const cancellation = new Cancellation();
+    const body = new ReplayBody(ANSWER, cancellation);
+    cancellation.cancel('deadline');
+    const sink = read(body);
+    expect([sink.text, sink.ends, sink.aborted?.end]).toEqual(['', 1, 'timed-out']);
+  });
+
   it('leaves nothing behind when it is through or not wanted', () => {
     const cancellation = new Cancellation();
     read(new ReplayBody(ANSWER, cancellation));

@@ -1,10 +1,12 @@
 import { describe, expect, it } from 'vitest';
 import { headerValues } from '../../src/core/header-list.ts';
+import { mcp } from '../../src/dialects/mcp.ts';
 import { idempotency } from '../../src/policies/idempotency.ts';
 import { settle } from '../support/fake-clock.ts';
-import { NO_BODY, bytesBody, exchangeAt, fail, refuse, respond } from '../support/policy-kit.ts';
+import { NO_BODY, attemptAt, bytesBody, exchangeAt, fail, refuse, respond } from '../support/policy-kit.ts';
 import { policyContract } from './contract.ts';
 import { IdempotencyRig, answer, reading, response, stream, summary } from './idempotency-rig.ts';
+import type { CallParts } from './idempotency-rig.ts';
 
 policyContract({ module: idempotency, options: {}, scope: (clock) => exchangeAt(clock) });
 
@@ -95,6 +97,46 @@ describe('idempotency: keys', () => {
     expect(rig.runs).toBe(3);
   });
 
+  it('derives keys that upstreams do not take for those of another agent', async () => {
+    const rig = new IdempotencyRig({ derive: 'body', forward: 'all' }, () => answer('ok'));
+    for (const agentId of ['one', 'two']) await rig.settled(undefined, { agentId });
+    const keys = rig.script.calls.map(({ scope }) =>
+      headerValues(scope.request.headers, 'idempotency-key').join(),
+    );
+    expect(new Set(keys).size).toBe(2);
+  });
+
+  it('gives nobody what another session was answered', async () => {
+    const rig = new IdempotencyRig({ derive: 'body' }, answer('first'), answer('second'), answer('third'));
+    const text = JSON.stringify({ jsonrpc: '2.0', id: 1, method: 'tools/call', params: { name: 'x' } });
+    const inSession = (id: string): CallParts => ({
+      text,
+      upstream: { dialect: mcp },
+      request: { headers: ['mcp-session-id', id] },
+    });
+    expect(await rig.text(undefined, inSession('a'))).toBe('first');
+    expect(await rig.text(undefined, inSession('b'))).toBe('second');
+    expect(await rig.text('k', inSession('a'))).toBe('third');
+    expect(await rig.text(undefined, inSession('a'))).toBe('first');
+    expect(rig.runs).toBe(3);
+  });
+
+  it('derives no key for what changes nothing, such as the beginning of a session', async () => {
+    const rig = new IdempotencyRig({ derive: 'body' }, answer('first'), answer('second'));
+    const text = JSON.stringify({ jsonrpc: '2.0', id: 1, method: 'initialize', params: {} });
+    const parts: CallParts = { text, upstream: { dialect: mcp } };
+    expect([await rig.text(undefined, parts), await rig.text(undefined, parts)]).toEqual(['first', 'second']);
+  });
+
+  it('tells the exchange what further tries may cost, for the ladder above', async () => {
+    const rig = new IdempotencyRig({}, (exchange) => {
+      exchange.spend = { allows: () => false };
+      return fail();
+    });
+    const first = await rig.settled('k');
+    expect(first.exchange.spend).toBeDefined();
+  });
+
   it('makes no key of a body that is too large to be kept', async () => {
     const unread = { ...NO_BODY, peek: () => undefined, whole: () => Promise.resolve(undefined) };
     const rig = new IdempotencyRig({ derive: 'body' }, () => answer('ok'));
@@ -169,6 +211,23 @@ describe('idempotency: keys', () => {
 });
 
 describe('idempotency: what is kept', () => {
+  it.each([
+    ['keeps a conflict that is the answer', [], '409 replayed'],
+    [
+      'does not take for the answer that an earlier try of the same key is under way',
+      ['maybe'],
+      'outcome_unknown',
+    ],
+  ] as const)('%s', async (_, before, expected) => {
+    const rig: IdempotencyRig = new IdempotencyRig({}, (exchange) => {
+      for (const sent of before) Object.assign(attemptAt(rig.kit.clock, exchange), { sent });
+      const attempt = Object.assign(attemptAt(rig.kit.clock, exchange), { sent: 'maybe', status: 409 });
+      return { ...answer('conflict', 409), attempt: attempt.number };
+    });
+    expect(await rig.text('k')).toBe('conflict');
+    expect(summary(await rig.settled('k'))).toBe(expected);
+  });
+
   const UNSENT = fail('connection_refused', { requestSent: 'no' });
 
   it.each([

@@ -141,6 +141,20 @@ describe('SharedBody', () => {
     expect(source.discarded).toBe(false);
   });
 
+  it('has broken off for a reader that takes it after having left', () => {
+    const { source, body } = shared();
+    const cancellation = new Cancellation();
+    const late = body.join(cancellation);
+    const staying = read(body.join());
+    body.start();
+    source.push('a');
+    cancellation.cancel('deadline');
+    const sink = read(late);
+    expect([sink.text, sink.ends, sink.aborted?.end]).toEqual(['', 1, 'timed-out']);
+    source.finish();
+    expect([sink.ends, staying.text]).toEqual([1, 'a']);
+  });
+
   it('leaves nothing with the cancellation of a reader that is through', () => {
     const { source, body } = shared();
     const [first, second] = [new Cancellation(), new Cancellation()];

@@ -150,7 +150,7 @@ export class Cache implements Policy<Exchange> {
   async #passBy(exchange: Exchange, next: Next<Exchange>, cancellation: Cancellation): Promise<Outcome> {
     this.#tell(exchange, 'bypass');
     const outcome = await next(exchange, cancellation);
-    if (hasEffect(exchange, outcome)) this.#state.void(groupOfGet(exchange));
+    if (this.#options.get !== false && hasEffect(exchange, outcome)) this.#state.void(groupOfGet(exchange));
     return outcome;
   }
 

@@ -11,6 +11,7 @@ const ROUTES = [
   'GET /admin/upstreams',
   'GET /admin/upstreams/:name',
   'POST /admin/upstreams/:name/breaker',
+  'POST /admin/upstreams/:name/cache/purge',
   'POST /admin/upstreams/:name/credentials',
   'GET /admin/config',
   'POST /admin/reload',

@@ -210,7 +210,7 @@ describe('idempotency: what is kept', () => {
       'outcome_unknown',
     ],
   ] as const)('%s', async (_, before, expected) => {
-    const rig = new IdempotencyRig({}, (exchange) => {
+    const rig: IdempotencyRig = new IdempotencyRig({}, (exchange) => {
       for (const sent of before) Object.assign(attemptAt(rig.kit.clock, exchange), { sent });
       const attempt = Object.assign(attemptAt(rig.kit.clock, exchange), { sent: 'maybe', status: 409 });
       return { ...answer('conflict', 409), attempt: attempt.number };

@@ -90,8 +90,6 @@ export interface PolicyModule<S extends Scope, Schema extends z.ZodType> {
   readonly knowsCredentials?: true;
   /** It must be built anew when the upstream's endpoints change. */
   readonly knowsEndpoints?: true;
-  /** It must be built anew when the place changes that sidecars share. For those that ask for `stores`. */
-  readonly usesStores?: true;
   /** False for protocols in which there is nothing for it to do; it is left out of their pipelines. Default: all. */
   readonly suits?: (dialect: Dialect) => boolean;
   /**

@@ -17,7 +17,7 @@ import type { CacheResult } from '../caching/state.ts';
 import { Trips } from '../caching/trips.ts';
 import type { RefreshResult } from '../caching/trips.ts';
 import type { Visit } from '../caching/visit.ts';
-import type { AnswerStore, PurgeFilter, ShelfBounds } from '../core/answer-store.ts';
+import type { PurgeFilter, ShelfBounds } from '../core/answer-store.ts';
 import type { Cancellation } from '../core/cancellation.ts';
 import type { Exchange } from '../core/exchange.ts';
 import { discard } from '../core/outcome.ts';
@@ -58,7 +58,6 @@ export class Cache implements Policy<Exchange> {
   readonly #planner: Planner;
   /** Whose answers these are, and where: what they must not outlive. */
   readonly #space: string;
-  readonly #store: AnswerStore;
   readonly #state: CacheState;
   /** True until the first exchange after a reload: until then, the new configuration may yet be refused. */
   #isSuccessor: boolean;
@@ -70,8 +69,7 @@ export class Cache implements Policy<Exchange> {
     this.#deps = deps;
     this.#planner = new Planner(options);
     this.#space = spaceOf(options, deps);
-    this.#store = deps.stores(options.shared).answers;
-    const inherited = previous instanceof Cache && this.#sharesWith(previous) ? previous : undefined;
+    const inherited = previous instanceof Cache && previous.#space === this.#space ? previous : undefined;
     this.#isSuccessor = inherited !== undefined;
     if (inherited) inherited.#hasSuccessor = true;
     this.#state = inherited ? inherited.#state : this.#newState();
@@ -119,13 +117,10 @@ export class Cache implements Policy<Exchange> {
       for (const cancellation of [...this.#state.refreshing]) cancellation.cancel('shutdown');
   }
 
-  #sharesWith(other: Cache): boolean {
-    return other.#space === this.#space && other.#store === this.#store;
-  }
-
   #newState(): CacheState {
-    const shelf = this.#store.open(this.#space, boundsOf(this.#options));
-    return new CacheState(shelf, this.#options.maxBytes);
+    const { shared, maxBytes } = this.#options;
+    const shelf = this.#deps.stores(shared).answers.open(this.#space, boundsOf(this.#options));
+    return new CacheState(shelf, maxBytes);
   }
 
   #newTrips(): Trips {
@@ -225,7 +220,6 @@ export const cache: PolicyModule<Exchange, typeof cacheSchema> = {
   key: 'cache',
   schema: cacheSchema,
   onByDefault: false,
-  usesStores: true,
   knowsCredentials: true,
   knowsEndpoints: true,
   build: (options, deps, previous) => new Cache(options, deps, previous),

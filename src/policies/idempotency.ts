@@ -305,6 +305,5 @@ export const idempotency: PolicyModule<Exchange, typeof idempotencySchema> = {
   key: 'idempotency',
   schema: idempotencySchema,
   onByDefault: false,
-  usesStores: true,
   build: (options, deps, previous) => new Idempotency(options, deps, previous),
 };

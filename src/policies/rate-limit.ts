@@ -270,6 +270,5 @@ export const rateLimit: PolicyModule<Exchange, typeof rateLimitSchema> = {
   key: 'rateLimit',
   schema: rateLimitSchema,
   onByDefault: false,
-  usesStores: true,
   build: (options, deps, previous) => new RateLimit(options, deps, previous),
 };

@@ -1,8 +1,6 @@
 /** From configuration to live objects: the one code path for start and reload. */
-import { hash } from 'node:crypto';
 import { RoundRobin } from '../balancing/round-robin.ts';
 import type { Config, UpstreamConfig } from '../config/schema.ts';
-import { redisOptions } from '../config/state-section.ts';
 import { keysOf } from '../schema/credentials.ts';
 import type { Clock } from '../core/clock.ts';
 import { CREDENTIAL_HEADERS } from '../core/credential-headers.ts';
@@ -67,22 +65,9 @@ export function compileUpstreams(
 ): Map<string, LiveUpstream> {
   const upstreams = new Map<string, LiveUpstream>();
   for (const [name, one] of Object.entries(config.upstreams)) {
-    const compiler = new UpstreamCompiler(name, one, { inventory, deps, shared: placeShared(config) });
-    upstreams.set(name, compiler.compile(config.usage));
+    upstreams.set(name, new UpstreamCompiler(name, one, { inventory, deps }).compile(config.usage));
   }
   return upstreams;
-}
-
-/** Names the place that sidecars share, without telling its secrets; null where there is none. */
-function placeShared({ state }: Config): string | null {
-  const options = redisOptions(state);
-  return options ? hash('sha256', JSON.stringify(options)) : null;
-}
-
-interface CompileContext {
-  readonly inventory: Inventory;
-  readonly deps: CompileDeps;
-  readonly shared: string | null;
 }
 
 /** What differs for some calls of an upstream: the policies that are named here. */
@@ -98,15 +83,13 @@ class UpstreamCompiler {
   readonly #config: UpstreamConfig;
   readonly #inventory: Inventory;
   readonly #deps: CompileDeps;
-  readonly #shared: string | null;
   readonly #dialect: Dialect;
 
-  constructor(name: string, config: UpstreamConfig, context: CompileContext) {
+  constructor(name: string, config: UpstreamConfig, context: { inventory: Inventory; deps: CompileDeps }) {
     this.#name = name;
     this.#config = config;
     this.#inventory = context.inventory;
     this.#deps = context.deps;
-    this.#shared = context.shared;
     // What was learnt of a server says nothing about another.
     const learntFrom = this.#addresses;
     this.#dialect = dialectOf(config, (what, create) =>
@@ -199,11 +182,9 @@ class UpstreamCompiler {
   }
 
   /** All that the policy is built from. */
-  #describe<S extends Scope>(module: AnyModule<S>, options: unknown): unknown {
-    const { knowsCredentials, knowsEndpoints, usesStores } = module;
-    if (!knowsCredentials && !knowsEndpoints && !usesStores) return options;
-    const credentials = knowsCredentials ? this.#credentials : null;
-    return [options, credentials, knowsEndpoints ? this.#addresses : null, usesStores ? this.#shared : null];
+  #describe<S extends Scope>({ knowsCredentials, knowsEndpoints }: AnyModule<S>, options: unknown): unknown {
+    if (!knowsCredentials && !knowsEndpoints) return options;
+    return [options, knowsCredentials ? this.#credentials : null, knowsEndpoints ? this.#addresses : null];
   }
 
   #buildOne<S extends Scope>(

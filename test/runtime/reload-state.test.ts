@@ -166,30 +166,6 @@ describe('a reload', () => {
     expect(pause()).toBe(0);
   });
 
-  it('leads what policies share to another Redis, although their sections did not change', () => {
-    const generations = new Generations();
-    const policies = {
-      cache: {},
-      idempotency: {},
-      rateLimit: { requests: 5, per: '1s' },
-      circuitBreaker: {},
-    };
-    const names = ['cache', 'idempotency', 'rate-limit', 'circuit-breaker'];
-    const applied = (port: number): unknown[] => {
-      generations.apply({ a: { policies } }, ({ state }) =>
-        Object.assign(state, { redis: `redis://127.0.0.1:${port}` }),
-      );
-      return names.map((name) => generations.policy(name));
-    };
-    const [first, same, other] = [applied(1), applied(1), applied(2)];
-    expect(first.map((policy, at) => [policy === same[at], policy === other[at]])).toEqual([
-      [true, false],
-      [true, false],
-      [true, false],
-      [true, true],
-    ]);
-  });
-
   it('keeps the breakers of two upstreams apart', async () => {
     const generations = new Generations();
     generations.apply({ a: breaker({}), b: breaker({}) });

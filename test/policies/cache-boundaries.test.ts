@@ -99,21 +99,3 @@ describe('cache: those who ask at the same time', () => {
     expect(script.calls[0]!.scope.body.open()).toBeInstanceOf(Readable);
   });
 });
-
-describe('cache: a reload', () => {
-  it('keeps what there is where only options change, and begins anew in another store', async () => {
-    const { clock, deps } = kit();
-    const script = new Script<Exchange>(clock, whole('first'), whole('second'));
-    const options = cache.schema.parse({ get: { ttl: '1m' } });
-    const before = cache.build(options, deps, undefined);
-    const ask = async (policy: typeof before): Promise<string> => {
-      const exchange = exchangeAt(clock);
-      const text = textOf(await policy.run(exchange, script.next, exchange.cancellation));
-      await settle();
-      return text;
-    };
-    expect(await ask(before)).toBe('first');
-    expect(await ask(cache.build({ ...options, staleIfError: 1 }, deps, before))).toBe('first');
-    expect(await ask(cache.build(options, { ...deps, stores: kit().deps.stores }, before))).toBe('second');
-  });
-});

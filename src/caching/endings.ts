@@ -1,8 +1,7 @@
 /** How a visit to the cache ends when the answer is not a copy. */
 import type { Exchange } from '../core/exchange.ts';
 import { withoutHeaders } from '../core/header-list.ts';
-import type { FailureOutcome, Outcome, RejectionOutcome, ResponseOutcome } from '../core/outcome.ts';
-import { reasonOfCancel } from '../core/reasons.ts';
+import type { Outcome, RejectionOutcome, ResponseOutcome } from '../core/outcome.ts';
 import { verdictOf } from '../core/verdict.ts';
 import type { Forwarded } from './cache-status.ts';
 import type { Copy } from './copy.ts';
@@ -35,18 +34,6 @@ export function joined(outcome: Outcome, cacheStatus: string): Outcome {
   if (rest.kind === 'failure') return rest;
   const headers = withoutHeaders(rest.head.headers, OF_THE_FIRST);
   return marked({ ...rest, from: 'cache', head: { ...rest.head, headers } }, cacheStatus);
-}
-
-/** The client left, or its time was up, while it waited for what several share. */
-export function abandoned({ exchange, cancellation }: Visit): FailureOutcome {
-  return {
-    kind: 'failure',
-    reason: reasonOfCancel(cancellation.reason ?? 'client-aborted'),
-    requestSent: exchange.attempts.length === 0 ? 'no' : 'maybe',
-    staleConnection: false,
-    verdict: verdictOf('abandoned'),
-    detail: 'while waiting for an answer that others wait for, too',
-  };
 }
 
 /** No other upstream is wanted instead (RFC 9111 §5.2.1.7). */

@@ -106,6 +106,8 @@ export interface Step {
   readonly name: string;
   /** Classes that it is for; undefined: whatever leads to the ladder. */
   readonly classes: ReadonlySet<VerdictClass> | undefined;
+  /** Classes that it is not for unless it names them. */
+  readonly except?: ReadonlySet<VerdictClass>;
   /** Everything this step needs of the exchange, its body above all; undefined when it cannot serve it. */
   prepare(exchange: Exchange): Promise<Taker | undefined>;
 }
@@ -173,9 +175,13 @@ function withoutCredentials({ request, upstream, borrowedHeaders }: Exchange): E
 }
 
 /** The cache stands inside the ladder: it leaves on the exchange what it has. */
+/** Whoever is not let in any more is not to be answered from before. */
+const NOT_LET_IN: ReadonlySet<VerdictClass> = new Set<VerdictClass>(['auth']);
+
 export class StaleStep implements Step {
   readonly name = 'cache';
   readonly classes: Step['classes'];
+  readonly except = NOT_LET_IN;
   readonly #maxStaleMs: number;
 
   constructor(step: z.output<typeof staleStep>) {

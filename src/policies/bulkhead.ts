@@ -9,11 +9,11 @@ import type { AdaptiveOptions } from '../algorithms/adaptive-limit.ts';
 import type { LoadSample } from '../algorithms/concurrency-limit.ts';
 import { PermitLine } from '../algorithms/permit-line.ts';
 import type { Admission, Permit, PermitLineOptions, Refusal } from '../algorithms/permit-line.ts';
+import { abandonedInLine } from '../core/abandoned.ts';
 import type { Cancellation } from '../core/cancellation.ts';
 import type { Attempt, Exchange } from '../core/exchange.ts';
-import type { FailureOutcome, Outcome, RejectionOutcome } from '../core/outcome.ts';
+import type { Outcome, RejectionOutcome } from '../core/outcome.ts';
 import type { Next, Policy, PolicyDeps, PolicyModule, Snapshot } from '../core/policy.ts';
-import { reasonOfCancel } from '../core/reasons.ts';
 import type { Reason } from '../core/reasons.ts';
 import { verdictOf } from '../core/verdict.ts';
 import { adaptiveLimitSchema } from '../schema/adaptive-limit.ts';
@@ -93,7 +93,8 @@ export class Bulkhead implements Policy<Exchange> {
     let permit = line.take(flow);
     if (!permit) {
       const admission = await this.#wait(exchange, flow, cancellation);
-      if (admission.kind === 'left') return abandoned(exchange, cancellation);
+      if (admission.kind === 'left')
+        return abandonedInLine(exchange, cancellation, 'while waiting for a place');
       if (admission.kind === 'refused') return this.#refuse(exchange, admission);
       ({ permit } = admission);
     }
@@ -238,18 +239,6 @@ function sampleOf({ startedAt, durationMs, verdict, reason, status }: Attempt): 
     default:
       return reason && TIMEOUTS.has(reason) ? { startedAt, durationMs, end: 'dropped' } : undefined;
   }
-}
-
-/** Nobody wants the answer any more. */
-function abandoned({ attempts }: Exchange, { reason = 'client-aborted' }: Cancellation): FailureOutcome {
-  return {
-    kind: 'failure',
-    reason: reasonOfCancel(reason),
-    requestSent: attempts.length === 0 ? 'no' : 'maybe',
-    staleConnection: false,
-    verdict: verdictOf('abandoned'),
-    detail: 'while waiting for a place',
-  };
 }
 
 const lineOptions = ({ maxQueue, queueTimeout, order, priority }: BulkheadOptions): PermitLineOptions => ({

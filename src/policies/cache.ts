@@ -6,7 +6,7 @@
 import { hash } from 'node:crypto';
 import { cacheStatus } from '../caching/cache-status.ts';
 import { Copy } from '../caching/copy.ts';
-import { abandoned, hasEffect, joined, leaveForLadder } from '../caching/endings.ts';
+import { hasEffect, joined, leaveForLadder } from '../caching/endings.ts';
 import { marked, notCached, outcomeOf, whyForwarded } from '../caching/endings.ts';
 import { Fetcher } from '../caching/fetcher.ts';
 import type { KeepResult } from '../caching/keeping.ts';
@@ -18,6 +18,7 @@ import { Trips } from '../caching/trips.ts';
 import type { RefreshResult } from '../caching/trips.ts';
 import type { Visit } from '../caching/visit.ts';
 import type { AnswerStore, PurgeFilter, ShelfBounds } from '../core/answer-store.ts';
+import { abandonedInLine } from '../core/abandoned.ts';
 import type { Cancellation } from '../core/cancellation.ts';
 import type { Exchange } from '../core/exchange.ts';
 import { discard } from '../core/outcome.ts';
@@ -176,7 +177,11 @@ export class Cache implements Policy<Exchange> {
     const arrival = await this.#trips.answerFor(visit);
     if (!arrival) {
       this.#tell(exchange, 'miss');
-      return abandoned(visit);
+      return abandonedInLine(
+        visit.exchange,
+        visit.cancellation,
+        'while waiting for an answer that others wait for, too',
+      );
     }
     const { seat, first } = arrival;
     const { landing } = seat;

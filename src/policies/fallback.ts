@@ -195,9 +195,10 @@ class Fallback implements Policy<Exchange> {
   }
 
   /** A step that names its classes is for these alone; one that does not, for what `on` says. */
-  #isFor({ classes }: Step, last: Outcome | undefined): boolean {
+  #isFor({ classes, except }: Step, last: Outcome | undefined): boolean {
     if (!last) return classes === undefined;
-    return classes ? classes.has(last.verdict.class) : this.#triggerOf(last) !== undefined;
+    if (classes) return classes.has(last.verdict.class);
+    return except?.has(last.verdict.class) !== true && this.#triggerOf(last) !== undefined;
   }
 
   /** Undefined: this outcome is an answer. */

@@ -3,16 +3,15 @@
  * outside everything that a call costs, so that duplicates cost nothing, and outside retry, whose tries are one run.
  */
 import { readIdempotencyKey, writtenKey } from '../algorithms/idempotency-key.ts';
+import { abandoned } from '../core/abandoned.ts';
 import { Cancellation } from '../core/cancellation.ts';
 import type { Exchange, RequestHead } from '../core/exchange.ts';
 import { headerValues, withHeader, withoutHeaders } from '../core/header-list.ts';
 import type { KeyedResult } from '../core/idempotency-store.ts';
-import type { FailureOutcome, Outcome } from '../core/outcome.ts';
+import type { Outcome } from '../core/outcome.ts';
 import type { Next, Policy, PolicyDeps, PolicyModule, Snapshot } from '../core/policy.ts';
-import { reasonOfCancel } from '../core/reasons.ts';
 import { ReplayBody } from '../core/stored-answer.ts';
 import type { StoredAnswer } from '../core/stored-answer.ts';
-import { verdictOf } from '../core/verdict.ts';
 import { KeyedRun } from '../idempotency/keyed-run.ts';
 import type { RunEnd, RunHost } from '../idempotency/keyed-run.ts';
 import { keyedRequest } from '../idempotency/keyed-request.ts';
@@ -55,6 +54,8 @@ declare module '../core/events.ts' {
 const WAIT_MARGIN_MS = 100;
 
 const REPLAYED = 'Idempotent-Replayed';
+
+const WAITING = 'while a request with the same key was under way';
 
 class Idempotency implements Policy<Exchange> {
   readonly name = 'idempotency';
@@ -107,7 +108,7 @@ class Idempotency implements Policy<Exchange> {
     if (this.#isSuccessor) this.#takeOver();
     const here = exchange.body.peek();
     const bytes = here === undefined ? await exchange.body.whole() : here;
-    if (cancellation.cancelled) return abandoned(cancellation, 'no');
+    if (cancellation.cancelled) return abandoned(cancellation, 'no', WAITING);
     // The same words may well be asked again by others, or later, who want an answer, or a session, of their own.
     if (sent === undefined && exchange.call.repeat === 'safe') return next(exchange, cancellation);
     // A digest of less than all would be a key that other requests have, too.
@@ -223,9 +224,9 @@ class Idempotency implements Policy<Exchange> {
       case 'done':
         return this.#known(exchange, result.result, cancellation);
       case 'left':
-        return abandoned(cancellation, run.begun ? 'maybe' : 'no');
+        return abandoned(cancellation, run.begun ? 'maybe' : 'no', WAITING);
       case 'again':
-        return cancellation.cancelled ? abandoned(cancellation, 'no') : undefined;
+        return cancellation.cancelled ? abandoned(cancellation, 'no', WAITING) : undefined;
       default:
         return this.#refuse(exchange, result.kind);
     }
@@ -288,17 +289,6 @@ function joined(result: Extract<RunResult, { kind: 'response' | 'ended' }>): Out
   if (result.kind === 'ended' || rest.kind === 'failure') return rest;
   const head = { ...rest.head, headers: withHeader(rest.head.headers, REPLAYED, 'true') };
   return { ...rest, from: 'replay', head, body: result.body };
-}
-
-function abandoned({ reason = 'client-aborted' }: Cancellation, requestSent: 'no' | 'maybe'): FailureOutcome {
-  return {
-    kind: 'failure',
-    reason: reasonOfCancel(reason),
-    requestSent,
-    staleConnection: false,
-    verdict: verdictOf('abandoned'),
-    detail: 'while a request with the same key was under way',
-  };
 }
 
 export const idempotency: PolicyModule<Exchange, typeof idempotencySchema> = {

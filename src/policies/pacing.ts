@@ -10,6 +10,7 @@ import { PacedLine } from '../algorithms/paced-line.ts';
 import type { Admission, PacedLineOptions, Refusal } from '../algorithms/paced-line.ts';
 import { DIMENSIONS, readRateLimits } from '../algorithms/rate-limit-headers.ts';
 import type { Demand, LimitState, Obstacle } from '../algorithms/rate-limits.ts';
+import { abandonedInLine } from '../core/abandoned.ts';
 import type { Cancellation } from '../core/cancellation.ts';
 import type { Exchange } from '../core/exchange.ts';
 import type {
@@ -21,7 +22,6 @@ import type {
 } from '../core/outcome.ts';
 import type { Instants, PersistentState } from '../core/persistence.ts';
 import type { Next, Policy, PolicyDeps, PolicyModule, Snapshot } from '../core/policy.ts';
-import { reasonOfCancel } from '../core/reasons.ts';
 import { verdictOf } from '../core/verdict.ts';
 import type { VerdictClass } from '../core/verdict.ts';
 import { prioritySchema, rankOf } from '../schema/priority.ts';
@@ -125,7 +125,8 @@ export class Pacing implements Policy<Exchange> {
       // A spare that waited for room would take it from those who have none running yet.
       if (exchange.nextAttempt.spare) return this.#refusal();
       const admission = await this.#wait(exchange, demand, cancellation);
-      if (admission.kind === 'left') return abandoned(exchange, cancellation);
+      if (admission.kind === 'left')
+        return abandonedInLine(exchange, cancellation, "while waiting for the provider's rate limit");
       if (admission.kind === 'refused') return this.#refuse(exchange, admission);
       ({ ticket } = admission);
     }
@@ -277,18 +278,6 @@ const END_OF = { go: 'sent', refused: 'refused', left: 'left' } as const;
 /** The provider's own head, also of errors inside answers. */
 function headOf(outcome: ResponseOutcome | FailureOutcome): ResponseHead | undefined {
   return outcome.kind === 'failure' || outcome.from === 'upstream' ? outcome.head : undefined;
-}
-
-/** Nobody wants the answer any more. */
-function abandoned({ attempts }: Exchange, { reason = 'client-aborted' }: Cancellation): FailureOutcome {
-  return {
-    kind: 'failure',
-    reason: reasonOfCancel(reason),
-    requestSent: attempts.length === 0 ? 'no' : 'maybe',
-    staleConnection: false,
-    verdict: verdictOf('abandoned'),
-    detail: "while waiting for the provider's rate limit",
-  };
 }
 
 const lineOptions = ({ maxQueue, maxWait, spread, priority }: PacingOptions): PacedLineOptions => ({

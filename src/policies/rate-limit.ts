@@ -9,13 +9,13 @@ import { rateLimitHeaders } from '../algorithms/rate-limit-answer.ts';
 import { UsualAnswer, demandOf, tokensTaken } from '../algorithms/token-demand.ts';
 import type { TokenDemand } from '../algorithms/token-demand.ts';
 import { unlessCancelled } from '../core/cancellation.ts';
+import { abandonedInLine } from '../core/abandoned.ts';
 import type { Cancellation } from '../core/cancellation.ts';
 import type { Attempt, Exchange } from '../core/exchange.ts';
 import type { Charge, Decision, Level, LimitStore } from '../core/limit-store.ts';
 import { whenOver } from '../core/outcome.ts';
-import type { FailureOutcome, Outcome, RejectionOutcome } from '../core/outcome.ts';
+import type { Outcome, RejectionOutcome } from '../core/outcome.ts';
 import type { Next, Policy, PolicyDeps, PolicyModule, Snapshot } from '../core/policy.ts';
-import { reasonOfCancel } from '../core/reasons.ts';
 import { verdictOf } from '../core/verdict.ts';
 import { rankOf } from '../schema/priority.ts';
 import { partOf, rateLimitSchema, rulesOf } from '../schema/rate-limits.ts';
@@ -104,7 +104,8 @@ export class RateLimit implements Policy<Exchange> {
     const entered = this.#enter(exchange, claim, cancellation);
     const admission = entered instanceof Promise ? await entered : entered;
     this.#tellWait(exchange, claim, admission);
-    if (admission.kind === 'left') return abandoned(exchange, cancellation);
+    if (admission.kind === 'left')
+      return abandonedInLine(exchange, cancellation, 'while waiting for room within the rate limit');
     if (admission.kind === 'refused') return this.#refuse(exchange, claim, admission);
     this.#note(claim, admission.decision.levels);
     const outcome = await next(exchange, cancellation);
@@ -253,18 +254,6 @@ const ROUNDING = 1e-6;
 const NO_TOKENS: TokenDemand = { prompt: 0, answer: 0 };
 
 const END_OF = { go: 'sent', refused: 'refused', left: 'left' } as const;
-
-/** Nobody wants the answer any more. */
-function abandoned({ attempts }: Exchange, { reason = 'client-aborted' }: Cancellation): FailureOutcome {
-  return {
-    kind: 'failure',
-    reason: reasonOfCancel(reason),
-    requestSent: attempts.length === 0 ? 'no' : 'maybe',
-    staleConnection: false,
-    verdict: verdictOf('abandoned'),
-    detail: 'while waiting for room within the rate limit',
-  };
-}
 
 const lineOptions = ({ maxQueue, maxWait, priority }: RateLimitOptions): LimitLineOptions => ({
   maxQueue,

@@ -7,18 +7,18 @@ import { delays } from '../algorithms/backoff.ts';
 import type { BackoffOptions, Delays } from '../algorithms/backoff.ts';
 import { RetryBudget } from '../algorithms/retry-budget.ts';
 import type { RetryBudgetOptions } from '../algorithms/retry-budget.ts';
+import { abandoned } from '../core/abandoned.ts';
 import type { Cancellation } from '../core/cancellation.ts';
 import { sleep } from '../core/clock.ts';
 import type { Exchange } from '../core/exchange.ts';
 import { headerValue } from '../core/header-list.ts';
 import { discard } from '../core/outcome.ts';
-import type { FailureOutcome, Outcome } from '../core/outcome.ts';
+import type { Outcome } from '../core/outcome.ts';
 import type { Instants, PersistentState } from '../core/persistence.ts';
 import type { Next, Policy, PolicyDeps, PolicyModule, Snapshot } from '../core/policy.ts';
 import type { Random } from '../core/random.ts';
-import { reasonOfCancel } from '../core/reasons.ts';
 import { mayRepeat } from '../core/replay-safety.ts';
-import { ANSWER_CLASSES, verdictOf } from '../core/verdict.ts';
+import { ANSWER_CLASSES } from '../core/verdict.ts';
 import type { VerdictClass } from '../core/verdict.ts';
 import { saveWindow, savedWindow, talliesOf } from '../schema/saved.ts';
 import { count, duration, positiveDuration, ratio } from '../schema/scalars.ts';
@@ -138,7 +138,7 @@ export class Retry implements Policy<Exchange> {
       const { delayMs, cause } = plan;
       this.#deps.emit('retry-scheduled', { exchange, upstream: this.#deps.upstream, cause, delayMs });
       if (delayMs > 0) await sleep(this.#deps.clock, delayMs, cancellation);
-      if (cancellation.cancelled) return abandoned(cancellation);
+      if (cancellation.cancelled) return abandoned(cancellation, 'maybe', 'while waiting to retry');
       exchange.nextAttempt = { backoffMs: delayMs, freshConnection: isStale(outcome) };
     }
   }
@@ -284,18 +284,6 @@ function budgetOf({ budget }: RetryOptions, previous: RetryBudget | undefined): 
   if (budget === false) return undefined;
   const options: RetryBudgetOptions = { ratio: budget.ratio, floor: budget.floor, windowMs: budget.window };
   return new RetryBudget(options, previous);
-}
-
-/** The wait for the next try was cut short: nobody wants it any more. */
-function abandoned(cancellation: Cancellation): FailureOutcome {
-  return {
-    kind: 'failure',
-    reason: reasonOfCancel(cancellation.reason ?? 'client-aborted'),
-    requestSent: 'maybe',
-    staleConnection: false,
-    verdict: verdictOf('abandoned'),
-    detail: 'while waiting to retry',
-  };
 }
 
 export const retry: PolicyModule<Exchange, typeof retrySchema> = {

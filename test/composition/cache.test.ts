@@ -57,6 +57,20 @@ describe('fallback -> cache', () => {
     expect((await get(rig)).text).toBe('sorry');
   });
 
+  it('does not answer from before whom the upstream does not let in any more, unless the step says so', async () => {
+    for (const [step, text] of [
+      [{ cache: 'stale' }, 'sorry'],
+      [{ cache: 'stale', for: ['auth'] }, 'good'],
+    ] as const) {
+      const rig = new PipelineRig();
+      const fallback = [step, { static: { body: 'sorry' } }];
+      rig.upstream('main', { fallback, cache: {} }, says('good'), respond(401));
+      await get(rig);
+      await rig.clock.advance(10_000);
+      expect((await get(rig)).text).toBe(text);
+    }
+  });
+
   it('answers with it after 800 ms, and gives the slow upstream up', async () => {
     const rig = new PipelineRig();
     const fallback = { after: '800ms', steps: [{ cache: 'stale' }, { static: { body: 'sorry' } }] };

@@ -65,6 +65,11 @@ const EXCEPTIONS: readonly Exception[] = [
     because: 'which upstreams a ladder leads to, only the fallback policy can say of its options',
   },
   {
+    file: 'config/check-neighbours.ts',
+    imports: 'policies',
+    because: 'the same',
+  },
+  {
     file: 'admin/breaker-of.ts',
     imports: 'policies',
     because: 'an operator acts on one kind of policy, which must be told from the others',

@@ -24,10 +24,15 @@ import type { Measurement, SoakCommand } from './soak-sidecar.ts';
 /** What every upstream has on. A policy that is added here is soaked with the others. */
 const POLICIES = `
     deadline: { after: 20s }
+    cache: { keepStale: 0s }
+    idempotency: {}
     spendCap: { tokens: 1000000 }
+    rateLimit: { requests: 1000000, per: 1s, by: agent }
+    bulkhead: { maxConcurrent: 1000, adaptive: { initial: 1000, min: 1000 } }
     retry: { maxRetries: RETRIES, backoff: { initial: 1ms, max: 2ms }, budget: false }
     hedge: { after: 30ms, budget: { floor: 100000 } }
     pacing: { spread: 0s }
+    adaptiveThrottling: { minimumRequests: 1000000 }
     circuitBreaker: { consecutiveFailures: false, failureRatio: false }
     attemptTimeout: { firstByte: 10s }
 `;

@@ -42,6 +42,9 @@ export class StartError extends Error {
 
 const RELOAD_DEBOUNCE_MS = 200;
 
+/** What a process that is killed must not have to learn anew. */
+const WORTH_WRITING = ['breaker-changed', 'credential-cooling', 'credential-out'] as const;
+
 export class Sidecar {
   readonly bus = new Bus();
   readonly supervisor: Supervisor;
@@ -136,6 +139,7 @@ export class Sidecar {
     this.log.configure(config.logging);
     this.log.listen(this.bus);
     this.#state.start(() => this.supervisor.parts);
+    for (const change of WORTH_WRITING) this.bus.on(change, () => this.#state.writeSoon());
     await this.admin.listen(config.server.admin);
     await this.#configure(config);
     const { hash } = this.supervisor.runtime;

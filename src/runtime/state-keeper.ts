@@ -67,6 +67,9 @@ const MESSAGES: Readonly<Record<Unreadable, string>> = {
 /** What does not change is written anew before it seems old: so many times within `maxAge`. */
 const REFRESHES = 4;
 
+/** What must not be lost is written so soon; what happens meanwhile goes with it. */
+const SOON_MS = 200;
+
 export class StateKeeper {
   readonly #deps: StateKeeperDeps;
   readonly #instants: Instants;
@@ -77,6 +80,7 @@ export class StateKeeper {
   #failing = false;
   #lockedOut = false;
   #timer: TimerHandle | undefined;
+  #soon: TimerHandle | undefined;
   #writing: Promise<void> = Promise.resolve();
   #released = false;
   /** What happens before anybody can hear of it; undefined from `start` on. */
@@ -120,10 +124,20 @@ export class StateKeeper {
     return this.#writing;
   }
 
+  /** Something has changed that a kill must not undo: an outage would begin anew. It is not left to the interval. */
+  writeSoon(): void {
+    if (!this.#place || this.#released) return;
+    this.#soon ??= this.#deps.clock.setBackgroundTimer(SOON_MS, () => {
+      this.#soon = undefined;
+      void this.write();
+    });
+  }
+
   /** Gives the directory back, without another word about what there is now. Never rejects. */
   async release(): Promise<void> {
     this.#released = true;
     if (this.#timer) this.#deps.clock.clearTimer(this.#timer);
+    if (this.#soon) this.#deps.clock.clearTimer(this.#soon);
     await this.#writing;
     await this.#place?.lock.release();
   }

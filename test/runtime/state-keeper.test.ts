@@ -125,6 +125,24 @@ describe('what was learnt', () => {
     expect(killed.events.of('state-locked')).toEqual([]);
   });
 
+  it('is written soon where it must not be lost, and once for all that comes together', async () => {
+    const before = await first({ interval: '1h' }).begin();
+    before.part.until = before.clock.now() + 60_000;
+    before.keeper.writeSoon();
+    await before.clock.advance(100);
+    before.keeper.writeSoon();
+    before.part.until += 1_000;
+    await before.clock.advance(100);
+    await before.until('state-written', 2);
+    await before.clock.advance(1_000);
+    await before.keeper.write();
+    expect(before.events.of('state-written')).toHaveLength(2);
+    await before.keeper.release();
+    before.keeper.writeSoon();
+    expect(before.clock.pendingTimers).toBe(0);
+    expect((await before.next().begin()).part.until).toBeGreaterThan(0);
+  });
+
   it('is stretched by no wall clock that was put back', async () => {
     const before = await first().begin();
     before.part.until = before.clock.now() + 60_000;

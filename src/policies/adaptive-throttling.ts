@@ -81,6 +81,8 @@ export class AdaptiveThrottling implements Policy<Exchange> {
   async run(exchange: Exchange, next: Next<Exchange>, cancellation: Cancellation): Promise<Outcome> {
     const { clock, random } = this.#deps;
     const probability = this.#ratio.rejectionProbability(clock.now());
+    // A spare is for an upstream that is well; that it is not made is no refusal of a call.
+    if (probability > 0 && exchange.nextAttempt.spare) return this.#refusal(probability);
     if (probability > 0 && random.next() < probability) return this.#refuse(exchange, probability);
     const outcome = await next(exchange, cancellation);
     this.#learn(outcome);
@@ -105,13 +107,17 @@ export class AdaptiveThrottling implements Policy<Exchange> {
   }
 
   #refuse(exchange: Exchange, probability: number): RejectionOutcome {
-    const { clock, random, emit, upstream } = this.#deps;
+    const { clock, emit, upstream } = this.#deps;
     const now = clock.now();
     if (now - this.#lastRefusalAt >= QUIET_MS)
       emit('throttling-began', { upstream, ...this.#ratio.counts(now) });
     this.#lastRefusalAt = now;
     this.#ratio.refused(now);
     emit('throttling-refused', { exchange, upstream, probability });
+    return this.#refusal(probability);
+  }
+
+  #refusal(probability: number): RejectionOutcome {
     const longest = Math.min(LONGEST_WAIT_MS, MS_PER_TRY / (1 - probability));
     return {
       kind: 'rejection',
@@ -119,7 +125,7 @@ export class AdaptiveThrottling implements Policy<Exchange> {
       by: this.name,
       verdict: verdictOf('refused'),
       // Those who are told at the same time must not come back at the same time.
-      retryAfterMs: (longest * (1 + random.next())) / 2,
+      retryAfterMs: (longest * (1 + this.#deps.random.next())) / 2,
     };
   }
 }

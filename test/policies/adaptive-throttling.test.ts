@@ -70,6 +70,17 @@ describe('adaptive-throttling', () => {
       if (outcome.kind === 'rejection') expect(outcome.retryAfterMs).toBeLessThanOrEqual(30_000);
   });
 
+  it('lets no spare through while it keeps calls back, and counts none', async () => {
+    const { clock, calls, policy, events } = rigOf({}, { next: () => 0.999 });
+    await calls(20, overloaded);
+    const exchange = exchangeAt(clock);
+    exchange.nextAttempt = { backoffMs: 0, freshConnection: false, spare: true };
+    const outcome = await policy.run(exchange, async () => respond(), exchange.cancellation);
+    expect(isShed(outcome)).toBe(true);
+    expect(policy.snapshot()).toMatchObject({ requests: 20, accepts: 0 });
+    expect(events.of('throttling-refused')).toEqual([]);
+  });
+
   it('counts what it keeps back as asked for', async () => {
     const { calls, policy } = rigOf();
     await calls(50, overloaded);

@@ -28,6 +28,8 @@ COPY --from=dependencies /app/node_modules node_modules
 COPY --from=build /app/dist dist
 COPY package.json LICENSE ./
 COPY config config
+# For state.dir: a volume that is mounted here gets its owner from it.
+RUN install -d -o 10001 -g 10001 -m 700 /var/lib/outrigger
 
 # Loopback would be out of reach from outside the container. These win over any file; set them to nothing to let the
 # file decide, for example in a pod, where the agent shares the network namespace.

@@ -4,14 +4,20 @@ import type { Cancellation } from './core/cancellation.ts';
 import type { Attempt, Exchange } from './core/exchange.ts';
 import type { Next, Policy, PolicyModule, Scope } from './core/policy.ts';
 import {
+  adaptiveThrottling,
   attemptTimeout,
+  bulkhead,
+  cache,
   circuitBreaker,
   commitGate,
   credentials,
   deadline,
   fallback,
+  hedge,
+  idempotency,
   resume,
   pacing,
+  rateLimit,
   retry,
   spendCap,
 } from './policies/index.ts';
@@ -20,9 +26,15 @@ import {
 export const EXCHANGE_POLICIES = [
   fallback, //        outermost: can answer for any ending below, refusals included
   deadline, //        bounds queueing, backoff and all attempts; the ladder above may still answer when it passed
+  cache, //           inside deadline and ladder, which are each client's own; a hit costs nothing of what stands below
+  idempotency, //     a duplicate costs nothing below; outside retry, whose tries are one run; inside the deadline of each client
   spendCap, //        above retry, which asks it before every further try, as the ladder above does
+  rateLimit, //       above whatever takes permits or budget: a refused call takes none; above retry, for it counts calls, not tries
+  bulkhead, //        one permit per exchange however often retried, held to the end of the body
   retry, //           sees every ending below; spends the retry budget
+  hedge, //           inside retry, for which a race is one try; outside pacing and breaker, which every attempt passes
   pacing, //          inside retry, so that every try waits for room; outside the breaker, for a wait is no slow call
+  adaptiveThrottling, // every try counts; after the wait for room, for that may be long; bends before the breaker breaks
   circuitBreaker, //  inside retry, so that every try counts; before selection, so that refusal is free and ends retrying
 ] as const satisfies readonly AnyModule<Exchange>[];
 

@@ -12,6 +12,7 @@ import { systemClock } from './core/clock.ts';
 import type { Random } from './core/random.ts';
 import { systemRandom } from './core/random.ts';
 import { PlaygroundHost } from './playground/host.ts';
+import { StateKeeper } from './runtime/state-keeper.ts';
 import { Supervisor } from './runtime/supervisor.ts';
 import type { ReloadResult } from './runtime/supervisor.ts';
 import type { LiveUpstream } from './runtime/upstream.ts';
@@ -41,6 +42,9 @@ export class StartError extends Error {
 
 const RELOAD_DEBOUNCE_MS = 200;
 
+/** What a process that is killed must not have to learn anew. */
+const WORTH_WRITING = ['breaker-changed', 'credential-cooling', 'credential-out'] as const;
+
 export class Sidecar {
   readonly bus = new Bus();
   readonly supervisor: Supervisor;
@@ -50,6 +54,7 @@ export class Sidecar {
   readonly admin: AdminPlane;
   readonly playground: PlaygroundHost;
   readonly log: Log;
+  readonly #state: StateKeeper;
   readonly #options: SidecarOptions;
   readonly #clock: Clock;
   readonly #connections = new ConnectionWatch();
@@ -66,6 +71,8 @@ export class Sidecar {
     this.supervisor = new Supervisor(options.input, { clock, random, emit, watch: this.#connections });
     this.dataPlane = new DataPlane({ clock, emit, supervisor: this.supervisor });
     this.supervisor.prepare = (config) => this.dataPlane.prepare(config);
+    this.#state = new StateKeeper({ clock, emit });
+    this.supervisor.revive = (config, parts) => this.#state.restore(config.state, parts);
     this.playground = new PlaygroundHost({ clock, random });
     this.journal = new Journal(clock);
     this.metrics = new Metrics(this.bus, this.#states());
@@ -131,6 +138,8 @@ export class Sidecar {
     const { config } = this.supervisor;
     this.log.configure(config.logging);
     this.log.listen(this.bus);
+    this.#state.start(() => this.supervisor.parts);
+    for (const change of WORTH_WRITING) this.bus.on(change, () => this.#state.writeSoon());
     await this.admin.listen(config.server.admin);
     await this.#configure(config);
     const { hash } = this.supervisor.runtime;
@@ -145,6 +154,7 @@ export class Sidecar {
     this.#adminAddress ??= config.server.admin;
     if (config.server.admin !== this.#adminAddress)
       this.bus.emit('restart-needed', { setting: 'server.admin' });
+    this.#state.configure(config.state);
     this.journal.limit = config.admin.journal;
     this.log.configure(config.logging);
     await this.playground.configure(config.playground);
@@ -161,7 +171,10 @@ export class Sidecar {
 
   async #stop(): Promise<{ readonly brokenOff: number }> {
     this.#files?.close();
+    // Now already: not every platform waits for the end of the drain.
+    void this.#state.write();
     const drained = await this.dataPlane.drain(this.supervisor.config.server.drainTimeout);
+    await this.#state.write();
     await this.#release();
     return drained;
   }
@@ -169,6 +182,7 @@ export class Sidecar {
   async #release(): Promise<void> {
     this.#files?.close();
     await this.dataPlane.close();
+    await this.#state.release();
     await Promise.all([this.admin.close(), this.playground.close(), this.supervisor.dispose()]);
     this.#connections.dispose();
     await this.log.settled();
@@ -183,6 +197,7 @@ export class Sidecar {
       configHash: () => this.supervisor.runtime.hash,
       tunnels: () => this.dataPlane.tunnelCount,
       replayBytes: () => this.dataPlane.replayBytes,
+      storeIsUp: () => this.supervisor.storeIsUp,
       upstreams: () => [...this.supervisor.runtime.upstreams.values()].map(stateOf),
     };
   }

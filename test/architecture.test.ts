@@ -19,7 +19,9 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   schema: ['core'],
   streams: LEAF,
   ladder: LEAF,
-  policies: [...LEAF, 'streams', 'ladder'],
+  caching: [...LEAF, 'streams'],
+  idempotency: [...LEAF, 'streams'],
+  policies: [...LEAF, 'streams', 'ladder', 'caching', 'idempotency'],
   balancing: LEAF,
   endpoints: LEAF,
   discovery: LEAF,
@@ -63,9 +65,19 @@ const EXCEPTIONS: readonly Exception[] = [
     because: 'which upstreams a ladder leads to, only the fallback policy can say of its options',
   },
   {
+    file: 'config/check-neighbours.ts',
+    imports: 'policies',
+    because: 'the same',
+  },
+  {
     file: 'admin/breaker-of.ts',
     imports: 'policies',
     because: 'an operator acts on one kind of policy, which must be told from the others',
+  },
+  {
+    file: 'admin/caches-of.ts',
+    imports: 'policies',
+    because: 'an operator purges one kind of policy, which must be told from the others',
   },
   {
     file: 'admin/credentials-of.ts',
@@ -110,6 +122,8 @@ const ADDRESSES: Readonly<Record<string, RegExp>> = {
   undici: /^transport\//,
   'prom-client': /^telemetry\/(metrics|topic|cells|topics\/[a-z-]+)\.ts$/,
   pino: /^telemetry\/(log|topic)\.ts$/,
+  '@redis/client': /^stores\/redis\/client\.ts$/,
+  'lru-cache': /^stores\/memory\//,
   'js-yaml': /^config\//,
   cockatiel: /^(policies|algorithms)\//,
   // Sections of the configuration, and in the playground the requests that it gets.

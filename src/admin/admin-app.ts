@@ -3,6 +3,7 @@ import Fastify from 'fastify';
 import type { FastifyInstance } from 'fastify';
 import type { AdminDeps } from './admin-deps.ts';
 import { breakerRoutes } from './breaker-routes.ts';
+import { cacheRoutes } from './cache-routes.ts';
 import { configRoutes } from './config-routes.ts';
 import { endpointRoutes } from './endpoint-routes.ts';
 import { eventRoutes } from './event-routes.ts';
@@ -50,6 +51,7 @@ function adminRoutes(app: FastifyInstance, deps: AdminDeps, host: string): void 
   upstreamRoutes(app, deps);
   breakerRoutes(app, deps, guards);
   endpointRoutes(app, deps, guards);
+  cacheRoutes(app, deps, guards);
   credentialRoutes(app, deps, guards);
   configRoutes(app, deps, guards);
   eventRoutes(app, deps);

@@ -7,12 +7,16 @@
  */
 import { CircuitState } from 'cockatiel';
 import type { IBackoff, IBackoffFactory, IBreaker } from 'cockatiel';
+import type { Hint } from '../core/hint-store.ts';
 
 /** closed: flowing · degraded: flowing, watched · open: refusing · half-open: probing · isolated: held open by an operator */
 export type CircuitStateName = 'closed' | 'degraded' | 'open' | 'half-open' | 'isolated';
 
 /** `auto`: by the rules · `open`: refuse whatever happens · `closed`: let pass whatever happens */
 export type CircuitOverride = 'auto' | 'open' | 'closed';
+
+/** Why it changed: by what its calls met, by what another sidecar or an earlier process knew, by an operator's word. */
+export type CircuitCause = 'calls' | 'hint' | 'restart' | 'operator';
 
 export interface CircuitOptions {
   /** Rules that open the circuit; any one of them suffices. */
@@ -25,7 +29,7 @@ export interface CircuitOptions {
   readonly probeTimeoutMs: number;
   readonly isDegraded: () => boolean;
   readonly now: () => number;
-  readonly onChange: (from: CircuitStateName, to: CircuitStateName) => void;
+  readonly onChange: (from: CircuitStateName, to: CircuitStateName, cause: CircuitCause) => void;
 }
 
 /** Allows one call. Must be settled exactly once, in whatever way the call ends. */
@@ -40,6 +44,15 @@ export interface Permit {
   settled: boolean;
 }
 
+/** What of a circuit outlives its process. A probe does not: a circuit that was half-open is open, and may be probed. */
+export interface CircuitMemory {
+  readonly override: CircuitOverride;
+  /** Openings in a row; 0: it was not open. */
+  readonly openings: number;
+  /** Monotonic instant; -Infinity where it was not open. */
+  readonly openUntil: number;
+}
+
 export interface Refusal {
   /** Milliseconds after which it makes sense to ask again. */
   readonly retryAfterMs: number;
@@ -47,6 +60,9 @@ export interface Refusal {
 
 /** Waiting for somebody else's probe: nobody knows how long, so ask again soon. */
 const PROBE_UNDER_WAY_MS = 1_000;
+
+/** Openings that are counted; by then the longest time is reached, whatever the steps. */
+const MAX_OPENINGS = 10_000;
 
 export class Circuit {
   #options: CircuitOptions;
@@ -62,6 +78,11 @@ export class Circuit {
   /** Answers to probes that neither prove health nor disprove it, such as 404. */
   #inconclusive = 0;
   #halfOpenSince = Number.POSITIVE_INFINITY;
+  /** It is open because of this hint, and not for anything that it met itself. */
+  #followed: Hint | undefined;
+  #heardId: string | undefined;
+  /** When the newest call began that succeeded. */
+  #provenAt = Number.NEGATIVE_INFINITY;
 
   constructor(options: CircuitOptions) {
     this.#options = options;
@@ -70,9 +91,7 @@ export class Circuit {
   /** Takes over rules and times from a new configuration; what state it is in stays. */
   reconfigure(options: CircuitOptions): void {
     this.#options = options;
-    this.#backoff = undefined;
-    for (let n = 0; n < this.#openings; n++)
-      this.#backoff = (this.#backoff ?? options.openFor).next(undefined);
+    this.#repeatSteps();
     // No further probe would go, and none would decide, where fewer are wanted than have succeeded already.
     if (this.#state === 'half-open' && this.#probeSuccesses >= options.probes) this.#reset();
   }
@@ -94,6 +113,41 @@ export class Circuit {
   /** Milliseconds until a probe may go, 0 unless open. */
   get openForMs(): number {
     return this.#state === 'open' ? Math.max(0, this.#openUntil - this.#options.now()) : 0;
+  }
+
+  /** Undefined when it is as new. */
+  get memory(): CircuitMemory | undefined {
+    if (this.#override === 'auto' && this.#openings === 0) return undefined;
+    return { override: this.#override, openings: this.#openings, openUntil: this.#openUntil };
+  }
+
+  /** Takes up what a circuit before this one remembers. Only for one that is as new. */
+  restore({ override, openings, openUntil }: CircuitMemory): void {
+    this.#override = override;
+    if (override !== 'closed' && openings > 0) {
+      this.#openings = Math.min(openings, MAX_OPENINGS);
+      this.#openUntil = openUntil;
+      this.#repeatSteps();
+    }
+    if (override === 'open') this.#move('isolated', 'restart');
+    else if (this.#openings > 0) this.#move('open', 'restart');
+    else this.#watch();
+  }
+
+  /**
+   * Somebody else has found it failing: it refuses until then, and finds out by itself what comes next. Each hint is
+   * heeded once, and only by a circuit that has nothing better: not where it is open by its own calls, held by an operator,
+   * or where a call succeeded that began after the hint.
+   */
+  hear(hint: Hint): void {
+    if (hint.id === this.#heardId) return;
+    this.#heardId = hint.id;
+    const flows = this.#state === 'closed' || this.#state === 'degraded';
+    if (this.#override !== 'auto' || !(flows || this.#followed)) return;
+    if (this.#provenAt > hint.toldAt || hint.until <= Math.max(this.#options.now(), this.#openUntil)) return;
+    this.#openUntil = hint.until;
+    this.#move('open', 'hint');
+    this.#followed = hint;
   }
 
   admit(): Permit | Refusal {
@@ -123,6 +177,7 @@ export class Circuit {
     if (permit.settled) return;
     permit.settled = true;
     this.#probes.delete(permit);
+    if (result === 'success' && !slow) this.#prove(permit.issuedAt);
     if (permit.epoch !== this.#epoch) return;
     if (permit.probe) this.#settleProbe(result === 'success' && slow ? 'failure' : result, permit.answered);
     else this.#settleCall(result, slow);
@@ -132,8 +187,14 @@ export class Circuit {
   setOverride(override: CircuitOverride): void {
     if (override === this.#override) return;
     this.#override = override;
-    if (override === 'open') this.#move('isolated');
-    else this.#reset();
+    if (override === 'open') this.#move('isolated', 'operator');
+    else this.#reset('operator');
+  }
+
+  /** What is seen counts for more than what was heard. */
+  #prove(issuedAt: number): void {
+    this.#provenAt = Math.max(this.#provenAt, issuedAt);
+    if (this.#followed && issuedAt > this.#followed.toldAt) this.#reset();
   }
 
   #settleCall(result: 'success' | 'failure' | 'neutral', slow: boolean): void {
@@ -154,7 +215,7 @@ export class Circuit {
     if (to === this.#state || (this.#state !== 'closed' && this.#state !== 'degraded')) return;
     const from = this.#state;
     this.#state = to;
-    this.#options.onChange(from, to);
+    this.#options.onChange(from, to, 'calls');
   }
 
   #settleProbe(result: 'success' | 'failure' | 'neutral', answered: boolean): void {
@@ -182,31 +243,39 @@ export class Circuit {
     }
   }
 
+  /** The next opening is as long as so many openings make it. */
+  #repeatSteps(): void {
+    this.#backoff = undefined;
+    for (let n = 0; n < this.#openings; n++)
+      this.#backoff = (this.#backoff ?? this.#options.openFor).next(undefined);
+  }
+
   #open(): void {
     this.#backoff = (this.#backoff ?? this.#options.openFor).next(undefined);
-    this.#openings += 1;
+    this.#openings = Math.min(MAX_OPENINGS, this.#openings + 1);
     this.#openUntil = Math.max(this.#openUntil, this.#options.now() + this.#backoff.duration);
     this.#move('open');
   }
 
-  #reset(): void {
+  #reset(cause: CircuitCause = 'calls'): void {
     this.#backoff = undefined;
     this.#openings = 0;
     // Times only ever grow within one outage; this one is over.
     this.#openUntil = Number.NEGATIVE_INFINITY;
     for (const rule of this.#options.rules) rule.success(CircuitState.HalfOpen);
-    this.#move('closed');
+    this.#move('closed', cause);
   }
 
-  #move(to: CircuitStateName): void {
+  #move(to: CircuitStateName, cause: CircuitCause = 'calls'): void {
     const from = this.#state;
     this.#state = to;
+    this.#followed = undefined;
     this.#epoch += 1;
     this.#probes.clear();
     this.#probeSuccesses = 0;
     this.#inconclusive = 0;
     this.#halfOpenSince = this.#options.now();
-    if (from !== to) this.#options.onChange(from, to);
+    if (from !== to) this.#options.onChange(from, to, cause);
   }
 
   #stateNow(): CircuitStateName {

@@ -2,9 +2,10 @@
  * Keys for one service, used in turn. A key that was throttled rests; one that is not accepted is out. What is known of
  * a key belongs to its value and lives on in the pool that follows this one.
  */
+import type { Hint } from '../core/hint-store.ts';
 import type { Random } from '../core/random.ts';
 import { KeyState } from './key-state.ts';
-import type { KeyStateName, KeyTimes, OutCause } from './key-state.ts';
+import type { KeyMemory, KeyStateName, KeyTimes, OutCause } from './key-state.ts';
 
 export interface PooledKey {
   /** For people. */
@@ -22,6 +23,8 @@ export interface KeyChange {
   readonly cause: OutCause;
   /** Milliseconds until it may be used again; Infinity when only somebody's word brings it back. */
   readonly waitMs: number;
+  /** Another sidecar said so. */
+  readonly hinted: boolean;
 }
 
 export interface KeyPoolOptions {
@@ -29,6 +32,8 @@ export interface KeyPoolOptions {
   readonly random: Random;
   readonly now: () => number;
   readonly onChange: (change: KeyChange) => void;
+  /** What another sidecar said of the key of that identity. Default: nothing. */
+  readonly heard?: (id: string) => Hint | undefined;
 }
 
 export interface KeyView {
@@ -72,6 +77,7 @@ export class KeyPool<K extends PooledKey> {
    */
   pick(tried: readonly string[]): K | undefined {
     if (this.#isLone) return this.#entries[0]?.key;
+    this.#listen();
     const now = this.#options.now();
     for (const entry of this.#entries)
       if (entry.state.name === 'cooling') this.#watch(entry, () => entry.state.wake(now));
@@ -82,8 +88,9 @@ export class KeyPool<K extends PooledKey> {
 
   /** The key of that name, where it can be used now. */
   named(name: string | undefined): K | undefined {
+    this.#listen();
     const now = this.#options.now();
-    const entry = this.#entries.find(({ key }) => key.name === name);
+    const entry = this.#find(name);
     if (!entry || entry.state.waitAt(now) > 0) return undefined;
     entry.state.use(now);
     return entry.key;
@@ -106,11 +113,20 @@ export class KeyPool<K extends PooledKey> {
     return { cause, waitMs: Number.isFinite(waitMs) ? waitMs : undefined };
   }
 
-  /** @param askedMs how long the service asked to wait, where it did */
-  cool(name: string, startedAt: number, askedMs: number | undefined): void {
+  /**
+   * @param askedMs how long the service asked to wait, where it did
+   * @returns milliseconds for which it now rests, where that is news; else 0
+   */
+  cool(name: string, startedAt: number, askedMs: number | undefined): number {
     const { times, random } = this.#options;
-    if (this.#isLone) return;
-    this.#change(name, (state, now) => state.cool({ now, startedAt }, askedMs, { times, random }));
+    if (this.#isLone) return 0;
+    let forMs = 0;
+    this.#change(name, (state, now) => {
+      const before = state.waitAt(now);
+      state.cool({ now, startedAt }, askedMs, { times, random });
+      if (state.name === 'cooling' && state.waitAt(now) > before) forMs = state.waitAt(now);
+    });
+    return forMs;
   }
 
   /** @param askedMs how long the service asked to wait, where it did */
@@ -143,6 +159,11 @@ export class KeyPool<K extends PooledKey> {
     return this.#find(name)?.state.nameAt(this.#options.now()) === 'out';
   }
 
+  /** Identity of the key of that name. */
+  idOf(name: string): string | undefined {
+    return this.#find(name)?.key.id;
+  }
+
   get names(): readonly string[] {
     return this.#entries.map(({ key }) => key.name);
   }
@@ -156,11 +177,22 @@ export class KeyPool<K extends PooledKey> {
     }));
   }
 
+  /** What outlives the process, by the identity of the key. */
+  get memories(): readonly (KeyMemory & { readonly id: string })[] {
+    return this.#entries.flatMap(({ key: { id }, state: { memory } }) => (memory ? [{ id, ...memory }] : []));
+  }
+
+  /** What was known of a key that is not there any more is of no use. */
+  restore(id: string, memory: KeyMemory): void {
+    const entry = this.#entries.find(({ key }) => key.id === id);
+    if (entry) this.#watch(entry, (now) => entry.state.restore(memory, now, this.#options.times));
+  }
+
   get #isLone(): boolean {
     return this.#entries.length === 1;
   }
 
-  #find(name: string): Entry<K> | undefined {
+  #find(name: string | undefined): Entry<K> | undefined {
     return this.#entries.find(({ key }) => key.name === name);
   }
 
@@ -169,14 +201,24 @@ export class KeyPool<K extends PooledKey> {
     if (entry) this.#watch(entry, (now) => act(entry.state, now));
   }
 
+  /** What others say of keys here. A lone key never rests, whoever asks for it. */
+  #listen(): void {
+    const { heard, times } = this.#options;
+    if (!heard || this.#isLone) return;
+    for (const entry of this.#entries) {
+      const hint = heard(entry.key.id);
+      if (hint) this.#watch(entry, (now) => entry.state.hear(hint, now, times));
+    }
+  }
+
   /** Tells when `act` made another state of it. */
   #watch({ key, state }: Entry<K>, act: (now: number) => void): void {
     const now = this.#options.now();
     const from = state.name;
     act(now);
     if (state.name === from) return;
-    const { cause, name: to } = state;
-    this.#options.onChange({ name: key.name, from, to, cause, waitMs: state.waitAt(now) });
+    const { cause, name: to, hinted } = state;
+    this.#options.onChange({ name: key.name, from, to, cause, waitMs: state.waitAt(now), hinted });
   }
 
   /** The usable keys of the best rank: untried ones first, and what is out on trial only where the call can afford it. */

@@ -2,6 +2,7 @@
  * What is known of one key: usable, cooling down after it was throttled, or out because it is not accepted. There are no
  * timers: whoever looks at the clock next finds that a time has passed.
  */
+import type { Hint } from '../core/hint-store.ts';
 import type { Random } from '../core/random.ts';
 
 export type KeyStateName = 'ready' | 'cooling' | 'out';
@@ -32,6 +33,15 @@ const TRIAL_MS = 30_000;
 /** Doublings beyond which a number would only overflow. */
 const MAX_DOUBLINGS = 40;
 
+/** What of a key's state outlives the process. */
+export interface KeyMemory {
+  readonly name: KeyStateName;
+  readonly cause: OutCause;
+  /** Monotonic; Infinity: until somebody's word. Means nothing of a key that is ready. */
+  readonly until: number;
+  readonly coolDowns: number;
+}
+
 export class KeyState {
   #name: KeyStateName = 'ready';
   #cause: OutCause = 'auth';
@@ -41,6 +51,11 @@ export class KeyState {
   #turnedAwayAt = Number.NEGATIVE_INFINITY;
   #coolDowns = 0;
   #trialUntil = Number.NEGATIVE_INFINITY;
+  /** It cools down because of this hint. */
+  #followed: Hint | undefined;
+  #heardId: string | undefined;
+  /** When the newest attempt began that was accepted. */
+  #acceptedAt = Number.NEGATIVE_INFINITY;
   /** Its account in the round robin. */
   credit = 0;
 
@@ -65,10 +80,48 @@ export class KeyState {
     return Math.max(0, until - now);
   }
 
+  /** Undefined when it has learnt nothing of it. Like all that is remembered, it does not change by the clock. */
+  get memory(): KeyMemory | undefined {
+    const name = this.#followed ? 'ready' : this.#name;
+    if (name === 'ready' && this.#coolDowns === 0) return undefined;
+    return { name, cause: this.#cause, until: this.#until, coolDowns: this.#coolDowns };
+  }
+
+  /** Takes up what was known in a process before this one. A time that passed meanwhile is over. */
+  restore({ name, cause, until, coolDowns }: KeyMemory, now: number, times: KeyTimes): void {
+    this.#coolDowns = coolDowns;
+    if (name === 'ready' || (name === 'cooling' && until <= now)) return;
+    this.#name = name;
+    this.#cause = cause;
+    // Whatever was configured when it began.
+    const longestMs = Number.isFinite(until) ? longestOf(name, times) : times.outMs;
+    this.#until = Math.min(until, now + longestMs);
+  }
+
+  /**
+   * Somebody else was throttled with the same key: it cools down until then, never for less than it does already. An
+   * attempt that began after the hint and was accepted says more. Each hint is heeded once.
+   */
+  hear(hint: Hint, now: number, times: KeyTimes): void {
+    if (hint.id === this.#heardId) return;
+    this.#heardId = hint.id;
+    const until = Math.min(hint.until, now + longestOf('cooling', times));
+    if (this.#name === 'out' || this.#acceptedAt > hint.toldAt || until <= Math.max(now, this.#until)) return;
+    this.#name = 'cooling';
+    this.#until = until;
+    this.#followed = hint;
+  }
+
+  /** It cools down because another one said so. */
+  get hinted(): boolean {
+    return this.#followed !== undefined;
+  }
+
   /** Notices that a cool-down has passed. @returns whether one has */
   wake(now: number): boolean {
     if (this.#name === 'ready' || this.nameAt(now) !== 'ready') return false;
     this.#name = 'ready';
+    this.#followed = undefined;
     return true;
   }
 
@@ -108,13 +161,16 @@ export class KeyState {
   /** An attempt that began at `startedAt` was accepted. What began before the key was turned away proves nothing. */
   accept(startedAt: number): void {
     if (this.#isLate(startedAt)) return;
-    if (this.#name === 'out') this.reset();
+    this.#acceptedAt = Math.max(this.#acceptedAt, startedAt);
+    const refuted = this.#followed !== undefined && startedAt > this.#followed.toldAt;
+    if (this.#name === 'out' || refuted) this.reset();
     else this.#coolDowns = 0;
   }
 
   /** Somebody says that it is good again. */
   reset(): void {
     this.#name = 'ready';
+    this.#followed = undefined;
     this.#coolDowns = 0;
     this.#until = Number.NEGATIVE_INFINITY;
     this.#trialUntil = Number.NEGATIVE_INFINITY;
@@ -130,10 +186,15 @@ export class KeyState {
     const before = this.#name === 'out' && to === 'cooling' ? Number.NEGATIVE_INFINITY : this.#until;
     this.#until = Math.max(before, now + waitMs);
     this.#turnedAwayAt = now;
+    this.#followed = undefined;
     this.#trialUntil = Number.NEGATIVE_INFINITY;
     this.#name = to;
   }
 }
+
+/** The longest wait of a key that has an end. */
+const longestOf = (name: 'cooling' | 'out', { maxMs, maxRetryAfterMs, outMs }: KeyTimes): number =>
+  Math.max(name === 'out' ? outMs : maxMs * (1 + JITTER_RATIO), maxRetryAfterMs);
 
 /** Monotonic instants, in milliseconds. */
 export interface AttemptTimes {

@@ -3,7 +3,7 @@
  * its own there is one account for all; with several a call may go as soon as any of them has room.
  */
 import { RateLimits } from './rate-limits.ts';
-import type { Demand, LimitState, Sent, Turn } from './rate-limits.ts';
+import type { Demand, LimitState, LimitsMemory, Sent, Turn } from './rate-limits.ts';
 
 /** A call under way, and the credential on whose account it was let go. */
 export interface Ticket {
@@ -34,6 +34,16 @@ export class KeyedRateLimits {
     const wanted = new Set(ids.length > 0 ? ids : [NOBODY]);
     for (const known of [...this.#byId.keys()]) if (!wanted.has(known)) this.#byId.delete(known);
     for (const id of wanted) if (!this.#byId.has(id)) this.#byId.set(id, new RateLimits());
+  }
+
+  /** What outlives the process, by the identity of the credential. */
+  get memories(): readonly { readonly id: string; readonly memory: LimitsMemory }[] {
+    return [...this.#byId].flatMap(([id, { memory }]) => (memory ? [{ id, memory }] : []));
+  }
+
+  /** What was known of a credential that is not there any more is of no use. */
+  restore(id: string, memory: LimitsMemory, now: number): void {
+    this.#byId.get(id)?.restore(memory, now);
   }
 
   /** Until when every credential is to be left alone. */

@@ -6,6 +6,9 @@ import type { Random } from '../core/random.ts';
 /** Spread that keeps many sidecars from probing in step. */
 const JITTER_RATIO = 0.1;
 
+/** The longest opening, jitter included. */
+export const longestOpenMs = (maxMs: number): number => maxMs * (1 + JITTER_RATIO);
+
 /** @returns min(maxMs, n · stepMs), lengthened by up to a tenth, for the n-th opening in a row; never above maxMs · 1.1 */
 export function openTimes(
   options: { stepMs: number; maxMs: number },

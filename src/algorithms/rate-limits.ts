@@ -40,6 +40,24 @@ export interface LimitState {
   readonly remaining: number;
 }
 
+/** What of one credential's limits outlives the process; instants are monotonic. What is under way does not. */
+export interface LimitsMemory {
+  /** -Infinity: no pause. */
+  readonly pausedUntil: number;
+  readonly heardAt: number;
+  readonly turnedAway: number;
+  /** Its credential was not accepted. */
+  readonly disowned: boolean;
+  readonly windows: readonly {
+    readonly dimension: Dimension;
+    readonly limit: number | null;
+    readonly remaining: number;
+    readonly refilling: boolean;
+    readonly heardAt: number;
+    readonly resetAt: number;
+  }[];
+}
+
 /** Two calls that began so close together may have been counted in either order. */
 const DISORDER_MS = 1_000;
 /** Rounding of resets to whole seconds, at both ends. */
@@ -104,6 +122,32 @@ export class RateLimits {
         turn = { at, obstacle: dimension, sudden: !this.#refilling.has(dimension) };
     }
     return turn;
+  }
+
+  /** Undefined while nothing was heard. */
+  get memory(): LimitsMemory | undefined {
+    if (this.#heardAt === Number.NEGATIVE_INFINITY && this.isAccepted) return undefined;
+    return {
+      pausedUntil: this.#pausedUntil,
+      heardAt: this.#heardAt,
+      turnedAway: this.#turnedAway,
+      disowned: !this.isAccepted,
+      windows: [...this.#windows].map(([dimension, { limit = null, remaining, heardAt, resetAt }]) => {
+        return { dimension, limit, remaining, refilling: this.#refilling.has(dimension), heardAt, resetAt };
+      }),
+    };
+  }
+
+  /** Takes up what was known in a process before this one. Every call of this one is younger than all of it. */
+  restore({ pausedUntil, heardAt, turnedAway, disowned, windows }: LimitsMemory, now: number): void {
+    this.#pausedUntil = pausedUntil;
+    this.#heardAt = heardAt;
+    this.#turnedAway = turnedAway;
+    this.#disownedAt = disowned ? now : undefined;
+    for (const { dimension, refilling, limit, ...window } of windows) {
+      this.#windows.set(dimension, { ...window, limit: limit ?? undefined, startedAt: window.heardAt });
+      if (refilling) this.#refilling.add(dimension);
+    }
   }
 
   /** True when nothing was heard for long, and nothing is under way: what is known may be out of date. */

@@ -4,6 +4,7 @@
  * @see Finagle, `RetryBudget`; tower, `retry::budget`
  */
 import { RollingWindow } from './rolling-window.ts';
+import type { Tally } from './rolling-counts.ts';
 
 export interface RetryBudgetOptions {
   /** Retries per request that are allowed over the window, 0 to 1. */
@@ -39,9 +40,24 @@ export class RetryBudget {
     return true;
   }
 
+  /** One that was taken has not been made after all. */
+  giveBack(now: number): void {
+    this.#window.add('retries', now, -1);
+  }
+
   /** A retry that somebody else made: it cannot be refused, but leaves less for us. */
   spend(now: number): void {
     this.#window.add('retries', now);
+  }
+
+  /** Requests and retries by time. */
+  tallies(now: number): readonly Tally[] {
+    return this.#window.tallies(now);
+  }
+
+  /** Counts what another budget has counted over a window of the same length. */
+  take(tallies: readonly Tally[], now: number): void {
+    this.#window.take(tallies, now);
   }
 
   /** Retries that could be made right now; not negative. */

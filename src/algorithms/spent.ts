@@ -66,16 +66,19 @@ export function nextPrompt(exchange: Exchange, price: Price | undefined): Spendi
 const FREE: Price = { input: 0, output: 0 };
 
 function usageOf(attempt: Attempt): Usage | undefined {
-  const { answer, verdict, reason, exchange } = attempt;
-  if (answer?.usage) return answer.usage;
-  if (verdict && UNBILLED.has(verdict.class)) return undefined;
-  if (reason !== undefined && UNSENT.has(reason)) return undefined;
-  return promptOf(estimatedPrompt(exchange));
+  if (attempt.answer?.usage) return attempt.answer.usage;
+  return costsNothing(attempt) ? undefined : promptOf(estimatedPrompt(attempt.exchange));
 }
+
+/** No model was asked: it was turned away before, or nothing was sent. */
+export const costsNothing = ({ verdict, reason }: Attempt): boolean =>
+  (verdict !== undefined && UNBILLED.has(verdict.class)) || (reason !== undefined && UNSENT.has(reason));
 
 const promptOf = (input: number): Usage => ({ input, cached: 0, output: 0, reasoning: 0 });
 
-const estimatedPrompt = ({ body }: Exchange): number => Math.ceil((body.length ?? 0) / BYTES_PER_TOKEN);
+/** Tokens of the prompt by the size of the request. */
+export const estimatedPrompt = ({ body }: Exchange): number =>
+  Math.ceil((body.length ?? body.peek()?.length ?? 0) / BYTES_PER_TOKEN);
 
 function priceOf({ answer, exchange }: Attempt): Price | undefined {
   return exchange.upstream.models?.termsOf(answer?.model ?? exchange.call.model).price;

@@ -5,6 +5,7 @@
 import { CircuitState } from 'cockatiel';
 import type { IBreaker } from 'cockatiel';
 import { RollingWindow } from './rolling-window.ts';
+import type { Tally } from './rolling-counts.ts';
 
 export interface RatioRuleOptions {
   /** Open when failures reach this share of calls; `false`: never for this. */
@@ -40,7 +41,7 @@ export class RatioRule implements IBreaker {
         : new RollingWindow(options.windowMs, ['calls', 'failures', 'slow']);
   }
 
-  /** For cockatiel's serialisation; a window of seconds is not worth keeping. */
+  /** For cockatiel's serialisation, which is not used. */
   state: unknown = undefined;
 
   success(state: CircuitState): void {
@@ -78,6 +79,16 @@ export class RatioRule implements IBreaker {
       failures: this.#window.total('failures', now),
       slowCalls: this.#window.total('slow', now),
     };
+  }
+
+  /** Calls, failures and slow calls by time. */
+  tallies(): readonly Tally[] {
+    return this.#window.tallies(this.#now());
+  }
+
+  /** Counts what another rule has counted over a window of the same length. */
+  take(tallies: readonly Tally[]): void {
+    this.#window.take(tallies, this.#now());
   }
 
   #reached(share: number): boolean {

@@ -50,6 +50,7 @@ async function compile(input: ConfigInput): Promise<Result> {
     random: systemRandom,
     emit: () => undefined,
     watch,
+    offline: true,
   });
   const { applied, problems } = await supervisor.reload('validate');
   await supervisor.dispose();

@@ -2,18 +2,24 @@
 import { X509Certificate } from 'node:crypto';
 import { createSecureContext } from 'node:tls';
 import type { FileContents } from '../schema/file-contents.ts';
+import type { TlsTowards } from '../schema/tls.ts';
 import type { CheckProblem } from './load.ts';
 import type { Path } from './path.ts';
 import type { Config } from './schema.ts';
 
-export function checkTls({ server, upstreams }: Config): CheckProblem[] {
+export function checkTls({ server, upstreams, state }: Config): CheckProblem[] {
   const problems = server.tls ? checkPair(['server', 'tls'], server.tls) : [];
-  for (const [name, { tls }] of Object.entries(upstreams)) {
-    const path = ['upstreams', name, 'tls'];
-    if (tls.caFile) problems.push(...checkRoots([...path, 'caFile'], tls.caFile));
-    if (tls.certFile && tls.keyFile) problems.push(...checkPair(path, tls as CertificateAndKey));
-  }
+  for (const [name, { tls }] of Object.entries(upstreams))
+    problems.push(...checkTowards(['upstreams', name, 'tls'], tls));
+  if (typeof state.redis === 'object')
+    problems.push(...checkTowards(['state', 'redis', 'tls'], state.redis.tls));
   return problems;
+}
+
+function checkTowards(path: Path, tls: TlsTowards): CheckProblem[] {
+  const roots = tls.caFile ? checkRoots([...path, 'caFile'], tls.caFile) : [];
+  const own = tls.certFile && tls.keyFile ? checkPair(path, tls as CertificateAndKey) : [];
+  return [...roots, ...own];
 }
 
 interface CertificateAndKey {

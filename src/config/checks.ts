@@ -1,8 +1,10 @@
 /** What no single field can know: names that must exist, addresses that must differ, ladders that must not loop. */
-import { fallbackTargets } from '../policies/fallback.ts';
+import { fallbackTargets, staleStepOf } from '../policies/fallback.ts';
 import type { FallbackOptions } from '../policies/fallback.ts';
+import { checkNeighbours } from './check-neighbours.ts';
 import { checkTls } from './check-tls.ts';
 import { repeatedKeys } from '../schema/credentials.ts';
+import type { RateLimitOptions } from '../schema/rate-limits.ts';
 import type { CheckProblem } from './load.ts';
 import type { Config, UpstreamConfig } from './schema.ts';
 
@@ -11,9 +13,12 @@ export function checkConfig(config: Config): CheckProblem[] {
     ...checkRoutes(config),
     ...checkListeners(config),
     ...checkLadders(config),
+    ...checkStaleSteps(config),
     ...checkThresholds(config),
     ...checkCredentials(config),
     ...checkDialects(config),
+    ...checkTokenLimits(config),
+    ...checkNeighbours(config),
     ...checkTls(config),
   ];
 }
@@ -88,6 +93,28 @@ function checkLadders({ upstreams }: Config): CheckProblem[] {
   });
 }
 
+/** A step that answers with what a cache has needs one, in the overrides, too. */
+function checkStaleSteps({ upstreams }: Config): CheckProblem[] {
+  return Object.entries(upstreams).flatMap(([name, one]) => {
+    const [base, ...overrides] = allPoliciesOf(name, one);
+    if (!base) return [];
+    // What an override does not name is as in the upstream's own policies; its problems are told there.
+    return [base, ...overrides].flatMap(([at, own]) => {
+      if (own !== base[1] && !('fallback' in own || 'cache' in own)) return [];
+      const { fallback, cache } = { ...base[1], ...own } as {
+        fallback?: FallbackOptions | false;
+        cache?: unknown;
+      };
+      const step = fallback ? staleStepOf(fallback) : -1;
+      if (!fallback || step < 0 || cache) return [];
+      const ladder = [...('fallback' in own ? at : base[0]), 'fallback'];
+      const steps = Array.isArray(fallback) ? ladder : [...ladder, 'steps'];
+      const message = `expected a cache to answer from, but ${[...at, 'cache'].join('.')} is off`;
+      return [{ path: [...steps, step, 'cache'], message }];
+    });
+  });
+}
+
 /** A way from `start` back to itself. */
 function findCycle(start: string, targets: ReadonlyMap<string, readonly string[]>): string[] | undefined {
   const walk = (at: string, way: readonly string[]): string[] | undefined => {
@@ -141,3 +168,27 @@ function checkDialects({ upstreams }: Config): CheckProblem[] {
     }));
   });
 }
+
+/** Estimates that nobody ever puts right. */
+function checkTokenLimits({ upstreams }: Config): CheckProblem[] {
+  const generic = Object.entries(upstreams).filter(([, { dialect }]) => dialect === 'generic');
+  return generic.flatMap(([name, one]) =>
+    allPoliciesOf(name, one).flatMap(([at, { rateLimit }]) =>
+      limitsTokens(rateLimit as RateLimitOptions | false | undefined)
+        ? [
+            {
+              path: [...at, 'rateLimit'],
+              message:
+                'tokens are only estimated by size: the generic dialect does not know what was counted',
+              severity: 'warning' as const,
+            },
+          ]
+        : [],
+    ),
+  );
+}
+
+const limitsTokens = (options: RateLimitOptions | false | undefined): boolean =>
+  options !== undefined &&
+  options !== false &&
+  ('limits' in options ? options.limits : [options]).some(({ tokens }) => tokens !== undefined);

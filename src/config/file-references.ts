@@ -1,4 +1,4 @@
-/** Files that fields of the configuration name by path, such as certificates: where they are, and which to watch. */
+/** Files and directories that fields of the configuration name by path: where they are, and which files to watch. */
 import { dirname, resolve } from 'node:path';
 import type { SchemaView } from './schema-view.ts';
 import type { MapEntry, MapNode, ScalarNode, TreeNode } from './tree.ts';
@@ -14,7 +14,8 @@ export interface FileReferences {
 export function resolveFiles(root: MapNode, view: SchemaView): FileReferences {
   const files = new Set<string>();
   const visit = (node: TreeNode, at: SchemaView): TreeNode => {
-    if (node.kind === 'scalar') return at.file ? absolute(node, files) : node;
+    if (node.kind === 'scalar')
+      return at.path ? absolute(node, at.path === 'file' ? files : undefined) : node;
     if (node.kind === 'list')
       return { ...node, items: node.items.map((item, index) => visit(item, at.child(index))) };
     const entries = new Map<string, MapEntry>();
@@ -25,10 +26,10 @@ export function resolveFiles(root: MapNode, view: SchemaView): FileReferences {
   return { root: visit(root, view) as MapNode, files: [...files] };
 }
 
-function absolute(node: ScalarNode, files: Set<string>): ScalarNode {
+function absolute(node: ScalarNode, files: Set<string> | undefined): ScalarNode {
   if (typeof node.value !== 'string' || node.value === '' || node.failed) return node;
   const base = node.place.kind === 'file' ? dirname(node.place.span.source.name) : '.';
   const path = resolve(base, node.value);
-  files.add(path);
+  files?.add(path);
   return { ...node, value: path };
 }

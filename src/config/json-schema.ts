@@ -45,7 +45,7 @@ export function toJsonSchema(schema: z.ZodType, meta: JsonSchemaMeta): object {
  */
 class PublishedMetadata extends z.core.$ZodRegistry<Record<string, unknown>> {
   override get(schema: z.core.$ZodType): Record<string, unknown> | undefined {
-    const { secret, id, file: _file, ...rest } = z.globalRegistry.get(schema) ?? {};
+    const { secret, id, path: _path, ...rest } = z.globalRegistry.get(schema) ?? {};
     if (secret === true) return { ...rest, writeOnly: true };
     return id === undefined ? rest : { ...rest, id };
   }

@@ -11,9 +11,11 @@ export function isMarkedSecret(schema: AnySchema): boolean {
   return z.globalRegistry.get(schema)?.['secret'] === true;
 }
 
-/** The path of a file, see `fileContents`. */
-export function isMarkedFile(schema: AnySchema): boolean {
-  return z.globalRegistry.get(schema)?.['file'] === true;
+/** `file`: see `fileContents`; `folder`: see `folderPath`. */
+export type MarkedPath = 'file' | 'folder';
+
+export function markedPath(schema: AnySchema): MarkedPath | undefined {
+  return z.globalRegistry.get(schema)?.['path'] as MarkedPath | undefined;
 }
 
 /** What a wrapper wraps, as the input meets it; undefined for a schema that is no wrapper. */

@@ -9,12 +9,12 @@ import {
   freeChild,
   hasOwnChild,
   innerSchemas,
-  isMarkedFile,
+  markedPath,
   isMarkedSecret,
   namedKeys,
   schemaHoldsSecret,
 } from './schema-inside.ts';
-import type { AnySchema } from './schema-inside.ts';
+import type { AnySchema, MarkedPath } from './schema-inside.ts';
 import type { Scalar } from './tree.ts';
 
 /** The message of an issue for which the schema gives none. No schema says this itself. */
@@ -24,7 +24,7 @@ export const NO_OWN_WORDS = '\u0000';
 interface Alternative {
   readonly schema: AnySchema;
   readonly secret: boolean;
-  readonly file: boolean;
+  readonly path: MarkedPath | undefined;
 }
 
 const VIEWS = new WeakMap<z.ZodType, SchemaView>();
@@ -57,7 +57,7 @@ export class SchemaView {
 
   static #make(schema: z.ZodType): SchemaView {
     return new SchemaView(
-      [{ schema: schema as unknown as AnySchema, secret: false, file: false }],
+      [{ schema: schema as unknown as AnySchema, secret: false, path: undefined }],
       new Map(),
     );
   }
@@ -106,9 +106,9 @@ export class SchemaView {
     return this.#alternatives.some(({ secret }) => secret);
   }
 
-  /** The path of a file that is read with the configuration. */
-  get file(): boolean {
-    return this.#alternatives.some(({ file }) => file);
+  /** What stands here is a path: of a file that is read with the configuration, or of a directory. */
+  get path(): MarkedPath | undefined {
+    return this.#alternatives.find(({ path }) => path)?.path;
   }
 
   /** Secret here or somewhere below: a value of the wrong shape may be a misplaced secret. */
@@ -149,7 +149,7 @@ export class SchemaView {
     const sources: Alternative[] = [];
     for (const { schema, secret } of this.#alternatives) {
       const child = childSchema(schema, segment);
-      if (child) sources.push({ schema: child, secret, file: false });
+      if (child) sources.push({ schema: child, secret, path: undefined });
     }
     return new SchemaView(sources, new Map());
   }
@@ -169,7 +169,7 @@ function seeThrough(sources: readonly Alternative[]): {
   const visit = (schema: AnySchema, inherited: Omit<Alternative, 'schema'>): void => {
     const marks = {
       secret: inherited.secret || isMarkedSecret(schema),
-      file: inherited.file || isMarkedFile(schema),
+      path: inherited.path ?? markedPath(schema),
     };
     const inner = innerSchemas(schema);
     if (schema._zod.def.type === 'nullable') nullable = true;

@@ -14,6 +14,7 @@ import { credentialsSchema } from '../schema/credentials.ts';
 import { overridesSchema } from './override-section.ts';
 import { PRESET_NAMES } from './presets.ts';
 import { fileContents } from '../schema/file-contents.ts';
+import { stateSchema } from './state-section.ts';
 import { currency, modelNames, modelPrices } from '../schema/models.ts';
 import {
   count,
@@ -24,6 +25,7 @@ import {
   secret,
   size,
 } from '../schema/scalars.ts';
+import { tlsTowards } from '../schema/tls.ts';
 
 const off = z.literal(false);
 
@@ -81,21 +83,6 @@ const endpoint = z.strictObject({
     .describe('What else is known of it, such as capabilities.'),
 });
 
-const tlsToUpstream = z
-  .strictObject({
-    caFile: fileContents.optional().describe('PEM file with the roots to trust instead of the system’s.'),
-    certFile: fileContents.optional().describe('PEM file with the client certificate.'),
-    keyFile: fileContents.optional().describe('PEM file with its private key.'),
-    serverName: z
-      .string()
-      .optional()
-      .describe('Name for SNI and for checking the certificate. Default: the host of the URL.'),
-  })
-  .refine((tls) => (tls.certFile === undefined) === (tls.keyFile === undefined), {
-    error: 'expected certFile and keyFile together',
-  })
-  .describe('TLS towards the upstream.');
-
 /** Settings that `defaults` may give to every upstream. */
 const sharedUpstreamShape = {
   preset: z
@@ -145,7 +132,7 @@ const sharedUpstreamShape = {
     .default(false)
     .describe('Tell the upstream how much time is left (X-Request-Timeout-Ms). For upstreams of your own.'),
   http2: z.boolean().default(false).describe('Offer HTTP/2 in the TLS handshake.'),
-  tls: tlsToUpstream.prefault({}),
+  tls: tlsTowards('the upstream').prefault({}),
   keepAlive: positiveDuration
     .prefault('4s')
     .describe('How long idle connections are kept; keep it below the upstream’s own limit.'),
@@ -253,6 +240,7 @@ export const configSchema = z
     admin: admin.prefault({}),
     logging: logging.prefault({}),
     usage: usage.prefault({}),
+    state: stateSchema.prefault({}),
     defaults: z
       .strictObject(sharedUpstreamShape)
       .partial()

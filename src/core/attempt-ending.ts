@@ -38,9 +38,14 @@ function sentOf(outcome: ResponseOutcome | FailureOutcome, verdict: Verdict): 'n
   return verdict.class === 'throttled' || verdict.class === 'overloaded' ? 'no' : 'maybe';
 }
 
-/** Nothing was sent, so it was no attempt. */
+/** Nothing was sent, so it was no attempt. Numbers stay what they are: where another one began meanwhile, it stays, too. */
 function withdraw(attempt: Attempt, refusal: RejectionOutcome): RejectionOutcome {
   const { attempts } = attempt.exchange;
-  if (attempts.at(-1) === attempt) attempts.pop();
+  attempt.withdrawn = true;
+  attempt.phase = 'ended';
+  attempt.sent = 'no';
+  attempt.reason = refusal.reason;
+  attempt.verdict = refusal.verdict;
+  while (attempts.at(-1)?.withdrawn) attempts.pop();
   return refusal;
 }

@@ -1,4 +1,5 @@
 /** The end of a response body, told once to everyone who asked. A promise per listener would cost more than the rest of a body. */
+import type { CancelReason } from './cancellation.ts';
 import type { Completion } from './outcome.ts';
 
 export type EndListener = (completion: Completion) => void;
@@ -26,4 +27,11 @@ export abstract class BodyEnd {
     this.#listeners = undefined;
     if (listeners) for (const listener of listeners) listener(completion);
   }
+}
+
+/** How a body ends whose reader is cancelled. */
+export function endOfCancel(why: CancelReason): Exclude<Completion['end'], 'complete'> {
+  // A bound that the caller set too near is the caller's leaving, as far as the upstream goes.
+  if (why === 'client-aborted' || why === 'caller-deadline') return 'client-aborted';
+  return why === 'superseded' || why === 'shutdown' ? 'discarded' : 'timed-out';
 }

@@ -9,6 +9,8 @@ import type { ModelCatalog } from './model-catalog.ts';
 import type { FailureOutcome, ResponseOutcome } from './outcome.ts';
 import type { Reason } from './reasons.ts';
 import type { SpendGuard, Waste } from './spend.ts';
+import { jsonIn } from './request-bodies.ts';
+import type { StaleAnswer } from './stale-answer.ts';
 import { verdictOf } from './verdict.ts';
 import type { Verdict } from './verdict.ts';
 
@@ -28,6 +30,8 @@ export interface RequestHead {
 export interface RequestBody {
   /** True while a further attempt can send the very same bytes. */
   readonly replayable: boolean;
+  /** True when all of it is here and kept, so that attempts can send it side by side. */
+  readonly shareable: boolean;
   /** Length in bytes; undefined when the client did not say and its body has not come to its end. */
   readonly length: number | undefined;
   /** True while an attempt's upload stands still because the client sends nothing. */
@@ -84,9 +88,27 @@ export interface ExchangeInit {
   readonly onInformational: ((status: number, headers: HeaderList) => void) | undefined;
 }
 
+/** What a call that is made in another's stead does not share with it. */
+export interface Variation extends Partial<
+  Pick<ExchangeInit, 'request' | 'body' | 'cancellation' | 'onInformational'>
+> {
+  /** Its attempts are not among those of the other. */
+  readonly ownTrail?: boolean;
+}
+
 const NONE: ReadonlySet<string> = new Set();
 
-const FIRST_ATTEMPT = { backoffMs: 0, freshConnection: false } as const;
+/** What those who make tries want of the attempt that is made next. */
+export interface NextAttempt {
+  readonly backoffMs: number;
+  readonly freshConnection: boolean;
+  /** It races one that is under way: policies that would let it wait refuse it instead, and tell nobody else. */
+  readonly spare?: boolean;
+  /** Told of the attempt as soon as there is one. Must not throw. */
+  readonly begun?: (attempt: Attempt) => void;
+}
+
+const FIRST_ATTEMPT: NextAttempt = { backoffMs: 0, freshConnection: false };
 
 export class Exchange {
   readonly id: string;
@@ -104,12 +126,12 @@ export class Exchange {
   readonly clientRetries: number;
   readonly client: ExchangeInit['client'];
   readonly onInformational: ExchangeInit['onInformational'];
-  /** In order; shared by the exchanges of a fallback ladder, so that the trail is one. */
+  /** In the order in which they began; shared by the exchanges of a fallback ladder, so that the trail is one. */
   readonly attempts: Attempt[];
   /** Names of the upstreams that were asked, in order; shared like `attempts`, so that no ladder asks one twice. */
   readonly visited: string[];
-  /** What retry wants of the attempt that is made next. */
-  nextAttempt: { readonly backoffMs: number; readonly freshConnection: boolean } = FIRST_ATTEMPT;
+  /** What retry and hedge want of the attempt that is made next. */
+  nextAttempt: NextAttempt = FIRST_ATTEMPT;
   /** Monotonic instant; Infinity when nothing bounds this exchange. */
   deadlineAt = Number.POSITIVE_INFINITY;
   /** Bounds what further tries may cost, over a whole ladder; undefined when nothing does. */
@@ -120,7 +142,11 @@ export class Exchange {
   borrowedHeaders: ReadonlySet<string> = NONE;
   /** What keeps it together with others at one endpoint; null where nothing does, undefined while nobody has looked. */
   affinity: string | null | undefined;
+  /** What a cache has for a ladder, although it is not fresh; undefined where there is nothing, or it must not be used. */
+  staleAnswer: StaleAnswer | undefined;
   #call: CallFacts | undefined;
+  /** The exchange that this one is made for, which asks the same: its call need not be read again. */
+  #asked: Exchange | undefined;
 
   constructor(init: ExchangeInit, parent?: Exchange) {
     this.id = init.id;
@@ -139,7 +165,7 @@ export class Exchange {
     this.attempts = parent ? parent.attempts : [];
     this.spend = parent?.spend;
     this.visited = parent ? parent.visited : [];
-    this.visited.push(init.upstream.name);
+    if (this.visited.at(-1) !== init.upstream.name) this.visited.push(init.upstream.name);
   }
 
   /** The same call made to another upstream: same id, body, trail and client; another request head. */
@@ -147,10 +173,32 @@ export class Exchange {
     return new Exchange({ ...this.#init(), upstream, request, body }, this);
   }
 
+  /** The same call at the same upstream, made on other terms. What it learns of its terms is the caller's to `adopt`. */
+  variedBy({ ownTrail = false, ...changes }: Variation): Exchange {
+    const varied = new Exchange({ ...this.#init(), ...changes }, ownTrail ? undefined : this);
+    varied.deadlineAt = this.deadlineAt;
+    varied.borrowedHeaders = this.borrowedHeaders;
+    varied.#asked = this;
+    return varied;
+  }
+
+  /** Takes over what those below have said of a call that was made in this one's stead. */
+  adopt({ spend, ownsRetries }: Exchange): void {
+    this.spend = spend;
+    this.ownsRetries = ownsRetries;
+  }
+
   /** What is asked for, as the upstream's protocol says. */
   get call(): CallFacts {
-    this.#call ??= this.upstream.dialect.readCall?.(this.request, () => this.readJson()) ?? UNKNOWN_CALL;
+    if (this.#call) return this.#call;
+    const asked = this.#asked;
+    this.#call = (asked && asked.#call) ?? this.#readCall();
+    if (asked) asked.#call = this.#call;
     return this.#call;
+  }
+
+  #readCall(): CallFacts {
+    return this.upstream.dialect.readCall?.(this.request, () => this.readJson()) ?? UNKNOWN_CALL;
   }
 
   /** The body as JSON, parsed anew each time; undefined where it is not here as a whole, or is none. */
@@ -176,19 +224,6 @@ export class Exchange {
       client,
       onInformational,
     };
-  }
-}
-
-const utf8 = new TextDecoder();
-
-/** The body as JSON; undefined where it is not here as a whole, or is none. */
-function jsonIn(body: RequestBody): unknown {
-  const bytes = body.peek();
-  if (!bytes) return undefined;
-  try {
-    return JSON.parse(utf8.decode(bytes));
-  } catch {
-    return undefined;
   }
 }
 
@@ -221,6 +256,8 @@ export class Attempt {
   readonly backoffMs: number;
   /** Must not use a kept-alive connection: the attempt before failed on one. */
   readonly freshConnection: boolean;
+  /** It was begun beside another one that took long. */
+  readonly spare: boolean;
 
   // Progress, written by the transport and read by the timers.
   phase: AttemptPhase = 'connecting';
@@ -228,6 +265,8 @@ export class Attempt {
   lastActivityAt: number;
   /** Monotonic instant at which all of the request had been sent. */
   sentAt: number | undefined;
+  /** Monotonic instant at which the final response head was here. */
+  headAt: number | undefined;
   /** The client is not reading: the upstream cannot be blamed for silence. */
   paused = false;
 
@@ -257,6 +296,8 @@ export class Attempt {
   sent: 'no' | 'maybe' | undefined;
   /** Time to the response head, or to the failure. */
   durationMs: number | undefined;
+  /** Refused before anything was sent: it counts only while later ones stand behind it in the list. */
+  withdrawn = false;
 
   #headers: HeaderList;
   #target: string;
@@ -269,10 +310,13 @@ export class Attempt {
     this.cancellation = cancellation;
     this.startedAt = now;
     this.lastActivityAt = now;
-    this.backoffMs = exchange.nextAttempt.backoffMs;
-    this.freshConnection = exchange.nextAttempt.freshConnection;
+    const { backoffMs, freshConnection, spare = false, begun } = exchange.nextAttempt;
+    this.backoffMs = backoffMs;
+    this.freshConnection = freshConnection;
+    this.spare = spare;
     this.#headers = exchange.request.headers;
     this.#target = exchange.request.target;
+    begun?.(this);
   }
 
   /** What `outcome`, this attempt's own, means. Judged once: whoever asks again gets the same verdict. */

@@ -104,6 +104,8 @@ export interface RejectionOutcome {
   /** Milliseconds after which asking again can help. */
   readonly retryAfterMs?: number;
   readonly detail?: string;
+  /** Fields that the answer has besides those of all refusals. */
+  readonly headers?: HeaderList;
 }
 
 export type Outcome = ResponseOutcome | FailureOutcome | RejectionOutcome;

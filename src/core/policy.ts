@@ -6,7 +6,9 @@ import type { Dialect } from './dialect.ts';
 import type { Emit } from './events.ts';
 import type { Attempt, Exchange, UpstreamIdentity } from './exchange.ts';
 import type { Outcome } from './outcome.ts';
+import type { Persistent } from './persistence.ts';
 import type { Random } from './random.ts';
+import type { Stores } from './stores.ts';
 
 export type Scope = Exchange | Attempt;
 
@@ -22,9 +24,10 @@ export type Snapshot = Readonly<
 
 /**
  * One concern. Never throws; calls `next` synchronously before its first await where it can; discards every outcome
- * that it does not return; leaves no timer or listener behind once the outcome's body has ended.
+ * that it does not return; leaves no timer or listener behind once the outcome's body has ended. With `capture` and
+ * `restore` what it has learnt outlives the process, where `state.dir` is set.
  */
-export interface Policy<S extends Scope> {
+export interface Policy<S extends Scope> extends Partial<Persistent> {
   readonly name: string;
   run(scope: S, next: Next<S>, cancellation: Cancellation): Promise<Outcome>;
   snapshot(): Snapshot;
@@ -52,10 +55,20 @@ export interface PolicyDeps {
   readonly emit: Emit;
   /** Name of the upstream it is built for. */
   readonly upstream: string;
+  /** Whose policy it is, for names in stores: that of the upstream, or `upstream/override`. */
+  readonly owner: string;
   /** The upstream's own credentials, without their values; empty where clients bring theirs. */
   readonly credentials: readonly CredentialIdentity[];
+  /** Addresses of the upstream, base paths included. */
+  readonly endpoints: readonly string[];
   /** Another upstream, whole pipeline included; undefined when there is none of that name. */
   readonly sendTo: (upstream: string) => Recipient | undefined;
+  /**
+   * Where to keep what outlasts an exchange.
+   *
+   * @param shared with other sidecars, where they have something to share it in; else this process's own
+   */
+  readonly stores: (shared: boolean) => Stores;
 }
 
 /** A policy's file exports one of these; `policies/index.ts` lists them. */
@@ -75,6 +88,8 @@ export interface PolicyModule<S extends Scope, Schema extends z.ZodType> {
   readonly sharedByEndpoints?: boolean;
   /** It must be built anew when the upstream's credentials come and go. */
   readonly knowsCredentials?: true;
+  /** It must be built anew when the upstream's endpoints change. */
+  readonly knowsEndpoints?: true;
   /** False for protocols in which there is nothing for it to do; it is left out of their pipelines. Default: all. */
   readonly suits?: (dialect: Dialect) => boolean;
   /**

@@ -82,6 +82,26 @@ export const REASONS = {
     'No credential for the upstream is accepted at present.',
   ),
   paced: reason(429, 'http_request_error', "The provider's rate limit leaves no room for this call now."),
+  concurrency_limit: reason(
+    503,
+    'connection_limit_reached',
+    'The upstream has as many calls at a time as it may have.',
+  ),
+  load_shed: reason(
+    503,
+    'destination_unavailable',
+    'The upstream turns calls away for overload; this one was not sent.',
+  ),
+  rate_limited: reason(
+    429,
+    'http_request_denied',
+    'The rate limit that is set here leaves no room for this call now.',
+  ),
+  not_cached: reason(
+    504,
+    'http_request_denied',
+    'Only a stored answer was asked for, and there is none that will do.',
+  ),
   shutting_down: reason(503, 'destination_unavailable', 'The sidecar is stopping.'),
   internal_error: reason(500, 'proxy_internal_error', 'The sidecar failed; this is a bug in it.'),
   // The request itself.
@@ -93,6 +113,34 @@ export const REASONS = {
   request_timeout: reason(408, 'http_request_error', 'The request body did not arrive in time.'),
   headers_too_large: reason(431, 'http_request_error', 'The request headers are too large.'),
   loop_detected: reason(502, 'proxy_loop_detected', 'The request has been through this sidecar already.'),
+  // Keys of requests.
+  idempotency_key_missing: reason(400, 'http_request_error', 'This request needs an idempotency key.'),
+  idempotency_key_invalid: reason(400, 'http_request_error', 'The idempotency key cannot be read.'),
+  idempotency_key_reused: reason(
+    422,
+    'http_request_denied',
+    'The idempotency key was used for another request.',
+  ),
+  idempotency_in_progress: reason(
+    409,
+    'http_request_denied',
+    'A request with this idempotency key is under way.',
+  ),
+  idempotency_not_kept: reason(
+    409,
+    'http_request_denied',
+    'The request with this idempotency key was answered, but its answer was not kept.',
+  ),
+  idempotency_unavailable: reason(
+    503,
+    'destination_unavailable',
+    'Nobody can say at present whether a request with this idempotency key was made.',
+  ),
+  outcome_unknown: reason(
+    409,
+    'http_request_denied',
+    'A request with this idempotency key was made, and may have taken effect or not.',
+  ),
   // Nobody is there to be answered.
   client_aborted: reason(499, 'http_request_error', 'The client closed the connection.'),
   superseded: reason(499, 'http_request_error', 'Another answer was chosen.'),

@@ -10,7 +10,7 @@ export type Waste = 'failed' | 'discarded' | 'cut' | 'client-gone';
 
 /** A try that somebody would like to make. */
 export interface NextTry {
-  readonly by: 'retry' | 'fallback';
+  readonly by: 'retry' | 'hedge' | 'fallback';
   /** Who would be asked. */
   readonly upstream: UpstreamIdentity;
   /** Model that would be asked for, where it is not the one that the request names. */

@@ -63,7 +63,10 @@ export class EndpointSet {
     return this.#choices().panicking;
   }
 
-  /** An endpoint that this exchange has not tried yet, while there is one; undefined only when none may be used. */
+  /**
+   * An endpoint that this exchange has not tried yet and does not try now, while there is one; undefined only when there
+   * is none that may be used.
+   */
   pick(exchange: Exchange): ReachableEndpoint | undefined {
     return this.#homeOf(exchange) ?? this.#balanced(exchange);
   }
@@ -92,7 +95,8 @@ export class EndpointSet {
     const home = this.#deps.sessions?.endpointOf(exchange.request);
     if (home === undefined) return undefined;
     const lost = exchange.attempts.some(
-      ({ endpoint, sent, status }) => endpoint.name === home && sent === 'no' && status === undefined,
+      ({ endpoint, sent, status, reason }) =>
+        endpoint.name === home && sent === 'no' && status === undefined && reason !== 'superseded',
     );
     if (lost) return undefined;
     return this.#members.find(({ name, member }) => name === home && member.operation !== 'disabled');
@@ -102,7 +106,7 @@ export class EndpointSet {
     const { endpoints } = this.#choices();
     const tried = this.#tried(exchange);
     const untried = tried.size === 0 ? endpoints : endpoints.filter(({ name }) => !tried.has(name));
-    const left = untried.length > 0 ? untried : endpoints;
+    const left = untried.length > 0 ? untried : allButTheLast(endpoints, exchange);
     if (left.length <= 1) return left[0];
     const { affinity, balancer } = this.#deps;
     const again = tried.size > 0;
@@ -152,3 +156,12 @@ export class EndpointSet {
 }
 
 const NONE: ReadonlySet<string> = new Set();
+
+/** Where all have been tried, the one that failed just now is the worst choice. */
+function allButTheLast(
+  endpoints: readonly ReachableEndpoint[],
+  { attempts }: Exchange,
+): readonly ReachableEndpoint[] {
+  const last = attempts.at(-1)?.endpoint.name;
+  return endpoints.length > 1 ? endpoints.filter(({ name }) => name !== last) : endpoints;
+}

@@ -12,7 +12,7 @@ import type { NextTry } from '../core/spend.ts';
 import { ANSWER_CLASSES, verdictOf } from '../core/verdict.ts';
 import type { VerdictClass } from '../core/verdict.ts';
 import { fileContents } from '../schema/file-contents.ts';
-import { headerName, headerValue, secret } from '../schema/scalars.ts';
+import { headerName, headerValue, positiveDuration, secret } from '../schema/scalars.ts';
 
 export const STEP_CLASSES = z.enum([...ANSWER_CLASSES, 'refused']).exclude(['ok']);
 
@@ -91,11 +91,23 @@ export const staticStep = z.strictObject({
   ...stepConditions,
 });
 
+export const staleStep = z.strictObject({
+  cache: z
+    .literal('stale')
+    .describe('What the policy cache of this upstream has, although it is not fresh any more.'),
+  maxStale: positiveDuration
+    .optional()
+    .describe('Only what was fresh that long ago. Default: whatever the cache still has.'),
+  ...stepConditions,
+});
+
 /** One rung. */
 export interface Step {
   readonly name: string;
   /** Classes that it is for; undefined: whatever leads to the ladder. */
   readonly classes: ReadonlySet<VerdictClass> | undefined;
+  /** Classes that it is not for unless it names them. */
+  readonly except?: ReadonlySet<VerdictClass>;
   /** Everything this step needs of the exchange, its body above all; undefined when it cannot serve it. */
   prepare(exchange: Exchange): Promise<Taker | undefined>;
 }
@@ -160,6 +172,27 @@ function withoutCredentials({ request, upstream, borrowedHeaders }: Exchange): E
     target: withoutCredentialParameters(request.target),
     headers: withoutHeaders(clean, borrowedHeaders),
   };
+}
+
+/** The cache stands inside the ladder: it leaves on the exchange what it has. */
+/** Whoever is not let in any more is not to be answered from before. */
+const NOT_LET_IN: ReadonlySet<VerdictClass> = new Set<VerdictClass>(['auth']);
+
+export class StaleStep implements Step {
+  readonly name = 'cache';
+  readonly classes: Step['classes'];
+  readonly except = NOT_LET_IN;
+  readonly #maxStaleMs: number;
+
+  constructor(step: z.output<typeof staleStep>) {
+    this.classes = step.for && new Set(step.for);
+    this.#maxStaleMs = step.maxStale ?? Number.POSITIVE_INFINITY;
+  }
+
+  async prepare({ staleAnswer }: Exchange): Promise<Taker | undefined> {
+    if (!staleAnswer || staleAnswer.staleForMs() > this.#maxStaleMs) return undefined;
+    return async (cancellation) => staleAnswer.open(cancellation);
+  }
 }
 
 /** Statuses whose answers have no body (RFC 9110 §6.4.1). */

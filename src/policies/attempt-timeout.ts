@@ -3,11 +3,13 @@
  * has its own clock. It stands close to the transport so that everything above sees a timeout as a failure like others.
  */
 import { z } from 'zod';
+import { LearntDuration } from '../algorithms/learnt-duration.ts';
 import type { Cancellation, CancelReason } from '../core/cancellation.ts';
 import type { Clock, TimerHandle } from '../core/clock.ts';
 import type { Attempt } from '../core/exchange.ts';
 import type { Outcome } from '../core/outcome.ts';
 import type { Next, Policy, PolicyDeps, PolicyModule, Snapshot } from '../core/policy.ts';
+import { learntDurationOf, learntSchema } from '../schema/learnt.ts';
 import { positiveDuration, size } from '../schema/scalars.ts';
 
 declare module '../core/events.ts' {
@@ -31,10 +33,20 @@ const bound = (text: string, fallback: string | false) =>
 export const attemptTimeoutSchema = z
   .strictObject({
     connect: bound('Longest time to get a connection: name, TCP and TLS.', '5s'),
-    firstByte: bound(
-      'Longest time from the request being sent to the final response head. Interim (1xx) answers do not extend it.',
-      '60s',
-    ),
+    firstByte: z
+      .union([
+        z.literal(false),
+        positiveDuration,
+        learntSchema('the time from the request being sent to the head of a good answer', {
+          min: '1s',
+          max: '60s',
+          factor: 1.5,
+        }),
+      ])
+      .prefault('60s')
+      .describe(
+        'Longest time from the request being sent to the final response head: fixed, or learnt. Interim (1xx) answers do not extend it. `false`: no bound.',
+      ),
     firstToken: bound(
       'Longest time from the request being sent to the first word of a streamed answer, where the dialect can tell. Preambles and pings do not count.',
       false,
@@ -65,19 +77,27 @@ const FROZEN_MS = 250;
 /** Time to read what arrived during a standstill before silence is believed. */
 const GRACE_MS = 50;
 
+/** The bounds as they are for one attempt. */
+type Bounds = Omit<AttemptTimeoutOptions, 'firstByte'> & { readonly firstByte: number | false };
+
 class AttemptTimeout implements Policy<Attempt> {
   readonly name = 'attempt-timeout';
   readonly #options: AttemptTimeoutOptions;
   readonly #deps: PolicyDeps;
+  readonly #firstByte: LearntDuration | undefined;
 
-  constructor(options: AttemptTimeoutOptions, deps: PolicyDeps) {
+  constructor(options: AttemptTimeoutOptions, deps: PolicyDeps, previous: Policy<Attempt> | undefined) {
     this.#options = options;
     this.#deps = deps;
+    const { firstByte } = options;
+    const before = previous instanceof AttemptTimeout ? previous.#firstByte : undefined;
+    if (typeof firstByte === 'object')
+      this.#firstByte = new LearntDuration(learntDurationOf(firstByte), before);
   }
 
   async run(attempt: Attempt, next: Next<Attempt>, cancellation: Cancellation): Promise<Outcome> {
     const pending = next(attempt, cancellation);
-    const watch = new Watch(attempt, this.#options, this.#deps);
+    const watch = new Watch(attempt, this.#bounds, this.#deps);
     watch.start();
     const outcome = await pending;
     if (outcome.kind !== 'response' || outcome.tunnel) watch.stop();
@@ -85,18 +105,37 @@ class AttemptTimeout implements Policy<Attempt> {
       watch.start();
       outcome.body.onEnd(() => watch.stop());
     }
+    if (this.#firstByte) this.#learn(this.#firstByte, attempt, outcome);
     return outcome;
   }
 
   snapshot(): Snapshot {
-    const { connect, firstByte, firstToken, idle, minProgress } = this.#options;
+    const { connect, firstByte, firstToken, idle, minProgress } = this.#bounds;
     return {
       connectMs: connect,
       firstByteMs: firstByte,
       firstTokenMs: firstToken,
       idleMs: idle,
+      ...(this.#firstByte && { firstByteSamples: this.#firstByte.samples(this.#deps.clock.now()) }),
       ...(minProgress && { minProgressBytes: minProgress.bytes, minProgressPerMs: minProgress.per }),
     };
+  }
+
+  get #bounds(): Bounds {
+    const { firstByte } = this.#options;
+    if (typeof firstByte !== 'object') return this.#options as Bounds;
+    const learntMs = this.#firstByte?.ms(this.#deps.clock.now());
+    return { ...this.#options, firstByte: learntMs ?? firstByte.max };
+  }
+
+  #learn(durations: LearntDuration, attempt: Attempt, outcome: Outcome): void {
+    const { sentAt, headAt } = attempt;
+    if (outcome.kind === 'rejection' || sentAt === undefined) return;
+    const now = this.#deps.clock.now();
+    // What was cut off would have taken longer: were it left out, the bound would shrink by its own doing.
+    const cutOff = outcome.kind === 'failure' && outcome.reason === 'first_byte_timeout';
+    const good = cutOff || attempt.judge(outcome).result === 'success';
+    durations.observe((headAt ?? now) - sentAt, good, now);
   }
 
   dispose(): void {
@@ -107,7 +146,7 @@ class AttemptTimeout implements Policy<Attempt> {
 /** One timer per attempt, whatever the phase: progress is a timestamp to compare, never a timer to re-arm. */
 class Watch {
   readonly #attempt: Attempt;
-  readonly #options: AttemptTimeoutOptions;
+  readonly #options: Bounds;
   readonly #clock: Clock;
   readonly #deps: PolicyDeps;
   #timer: TimerHandle | undefined;
@@ -116,7 +155,7 @@ class Watch {
   /** The stretch whose progress is being measured. */
   #stretch: { since: number; bytes: number } | undefined;
 
-  constructor(attempt: Attempt, options: AttemptTimeoutOptions, deps: PolicyDeps) {
+  constructor(attempt: Attempt, options: Bounds, deps: PolicyDeps) {
     this.#attempt = attempt;
     this.#options = options;
     this.#clock = deps.clock;
@@ -249,5 +288,5 @@ export const attemptTimeout: PolicyModule<Attempt, typeof attemptTimeoutSchema> 
   key: 'attemptTimeout',
   schema: attemptTimeoutSchema,
   onByDefault: true,
-  build: (options, deps) => new AttemptTimeout(options, deps),
+  build: (options, deps, previous) => new AttemptTimeout(options, deps, previous),
 };

@@ -3,19 +3,30 @@
  * inside retry, so that every try counts and a refusal ends retrying, and before endpoint selection, so that refusing
  * costs nothing.
  */
+import { createHash } from 'node:crypto';
 import { ConsecutiveBreaker } from 'cockatiel';
 import type { IBreaker } from 'cockatiel';
 import { z } from 'zod';
 import { Circuit } from '../algorithms/circuit.ts';
-import type { CircuitOptions, CircuitOverride, CircuitStateName, Permit } from '../algorithms/circuit.ts';
-import { openTimes } from '../algorithms/open-times.ts';
+import type {
+  CircuitCause,
+  CircuitMemory,
+  CircuitOptions,
+  CircuitOverride,
+  CircuitStateName,
+  Permit,
+} from '../algorithms/circuit.ts';
+import { longestOpenMs, openTimes } from '../algorithms/open-times.ts';
 import { RatioRule } from '../algorithms/trip-rules.ts';
 import type { Cancellation } from '../core/cancellation.ts';
 import type { Exchange } from '../core/exchange.ts';
+import type { HintStore } from '../core/hint-store.ts';
 import type { Outcome, RejectionOutcome, ResponseOutcome } from '../core/outcome.ts';
 import type { Next, Policy, PolicyDeps, PolicyModule, Snapshot } from '../core/policy.ts';
+import type { Instants, PersistentState } from '../core/persistence.ts';
 import { finalVerdict, verdictOf } from '../core/verdict.ts';
-import { positiveCount, positiveDuration, ratio } from '../schema/scalars.ts';
+import { saveWindow, savedInstant, savedWindow, talliesOf } from '../schema/saved.ts';
+import { count, positiveCount, positiveDuration, ratio } from '../schema/scalars.ts';
 
 declare module '../core/events.ts' {
   interface EventMap {
@@ -25,6 +36,7 @@ declare module '../core/events.ts' {
       readonly to: CircuitStateName;
       /** Milliseconds it stays open; 0 unless it opened. */
       readonly openForMs: number;
+      readonly cause: CircuitCause;
     };
     'breaker-refused': { readonly exchange: Exchange; readonly upstream: string };
   }
@@ -66,8 +78,22 @@ export const circuitBreakerSchema = z
       .describe(
         'After this long a probe that is still receiving counts as a success, and one without a response frees its place.',
       ),
+    shared: z
+      .boolean()
+      .default(true)
+      .describe(
+        'Tell other sidecars when it opens and for how long, and heed what they tell: through state.redis, where that is set.',
+      ),
   })
   .describe('Refuses calls at once while the upstream is failing.');
+
+const savedSchema = z.object({
+  override: z.enum(['auto', 'open', 'closed']),
+  openings: count,
+  openUntil: savedInstant,
+  consecutiveFailures: count,
+  window: savedWindow,
+});
 
 export type CircuitBreakerOptions = z.output<typeof circuitBreakerSchema>;
 
@@ -78,12 +104,16 @@ export class CircuitBreaker implements Policy<Exchange> {
   readonly #ratios: RatioRule;
   readonly #consecutive: ConsecutiveBreaker | undefined;
   readonly #circuit: Circuit;
+  readonly #hints: HintStore;
+  readonly #hintKey: string;
   /** Whose rules the circuit still follows: until the first exchange, the new configuration may yet be refused. */
   #predecessor: CircuitBreaker | undefined;
 
   constructor(options: CircuitBreakerOptions, deps: PolicyDeps, previous: Policy<Exchange> | undefined) {
     this.#options = options;
     this.#deps = deps;
+    this.#hints = deps.stores(options.shared).hints;
+    this.#hintKey = hintKeyOf(deps);
     const before = previous instanceof CircuitBreaker ? (previous.#predecessor ?? previous) : undefined;
     this.#ratios = ratioRuleOf(options, () => deps.clock.now(), before ? before.#ratios : undefined);
     const { consecutiveFailures } = options;
@@ -94,6 +124,9 @@ export class CircuitBreaker implements Policy<Exchange> {
 
   async run(exchange: Exchange, next: Next<Exchange>, cancellation: Cancellation): Promise<Outcome> {
     if (this.#predecessor) this.#takeOverFrom(this.#predecessor);
+    this.#listen();
+    // A spare is for an upstream that is well, and never a probe's twin.
+    if (exchange.nextAttempt.spare && this.state !== 'closed') return this.#refusal(this.#circuit.openForMs);
     const permit = this.#circuit.admit();
     if ('retryAfterMs' in permit) return this.#refuse(exchange, permit.retryAfterMs);
     const startedAt = this.#deps.clock.now();
@@ -119,6 +152,34 @@ export class CircuitBreaker implements Policy<Exchange> {
     return { state, override, openings, openForMs: Math.round(openForMs), ...this.#ratios.counts() };
   }
 
+  capture(instants: Instants): PersistentState | undefined {
+    const memory = this.#circuit.memory;
+    const tallies = this.#ratios.tallies();
+    const consecutiveFailures = Number((this.#predecessor ?? this).#consecutive?.state ?? 0);
+    if (!memory && tallies.length === 0 && consecutiveFailures === 0) return undefined;
+    const { override, openings, openUntil } = memory ?? AS_NEW;
+    return {
+      override,
+      openings,
+      openUntil: instants.toSaved(openUntil),
+      consecutiveFailures,
+      window: saveWindow(this.#options.window, tallies, instants),
+    };
+  }
+
+  restore(saved: unknown, instants: Instants): boolean {
+    const { data } = savedSchema.safeParse(saved);
+    if (!data) return false;
+    const { window, maxOpenFor } = this.#options;
+    this.#ratios.take(talliesOf(data.window, window, instants));
+    if (this.#consecutive) this.#consecutive.state = data.consecutiveFailures;
+    const openUntil = instants.fromSaved(data.openUntil, Number.NEGATIVE_INFINITY);
+    // Whatever the file says, and whatever may have been configured before.
+    const latest = this.#deps.clock.now() + longestOpenMs(maxOpenFor);
+    this.#circuit.restore({ ...data, openUntil: Math.min(openUntil, latest) });
+    return true;
+  }
+
   dispose(): void {
     // The circuit holds no timers.
   }
@@ -127,6 +188,22 @@ export class CircuitBreaker implements Policy<Exchange> {
     this.#predecessor = undefined;
     if (this.#consecutive && before.#consecutive) this.#consecutive.state = before.#consecutive.state;
     this.#circuit.reconfigure(this.#circuitOptions());
+  }
+
+  #listen(): void {
+    const hint = this.#hints.heard(this.#hintKey);
+    if (!hint) return;
+    const { clock, random } = this.#deps;
+    const now = clock.now();
+    const latest = Math.min(hint.until, now + longestOpenMs(this.#options.maxOpenFor));
+    // Those who heard it at the same time do not all probe at the same time.
+    this.#circuit.hear({ ...hint, until: latest - random.next() * EARLY_RATIO * (latest - now) });
+  }
+
+  /** Only what its own calls have met: what was heard, or known from before, others have said. */
+  #tell(to: CircuitStateName, cause: CircuitCause): void {
+    if (to === 'open' && cause === 'calls') this.#hints.tell(this.#hintKey, this.#circuit.openForMs);
+    else if (to === 'closed') this.#hints.takeBack(this.#hintKey);
   }
 
   /** A good head promises a good answer, but only its whole body is one. */
@@ -144,6 +221,10 @@ export class CircuitBreaker implements Policy<Exchange> {
 
   #refuse(exchange: Exchange, retryAfterMs: number): RejectionOutcome {
     this.#deps.emit('breaker-refused', { exchange, upstream: this.#deps.upstream });
+    return this.#refusal(retryAfterMs);
+  }
+
+  #refusal(retryAfterMs: number): RejectionOutcome {
     return {
       kind: 'rejection',
       reason: 'circuit_open',
@@ -164,11 +245,24 @@ export class CircuitBreaker implements Policy<Exchange> {
       probeTimeoutMs: probeTimeout,
       isDegraded: () => this.#ratios.degraded,
       now: () => clock.now(),
-      onChange: (from, to) =>
-        emit('breaker-changed', { upstream, from, to, openForMs: this.#circuit.openForMs }),
+      onChange: (from, to, cause) => {
+        this.#tell(to, cause);
+        emit('breaker-changed', { upstream, from, to, openForMs: this.#circuit.openForMs, cause });
+      },
     };
   }
 }
+
+/** Share of a hint's time by which it may end early. */
+const EARLY_RATIO = 0.1;
+
+/** The same name and the same addresses: another sidecar may call something else by that name. */
+function hintKeyOf({ owner, endpoints }: PolicyDeps): string {
+  const addresses = createHash('sha256').update(JSON.stringify([...endpoints].sort()));
+  return `breaker:${owner}:${addresses.digest('hex').slice(0, 16)}`;
+}
+
+const AS_NEW: CircuitMemory = { override: 'auto', openings: 0, openUntil: Number.NEGATIVE_INFINITY };
 
 /** An idle connection that closed as we reached for it says nothing about the upstream's health. */
 const isStale = (outcome: Outcome): boolean => outcome.kind === 'failure' && outcome.staleConnection;
@@ -184,5 +278,6 @@ export const circuitBreaker: PolicyModule<Exchange, typeof circuitBreakerSchema>
   key: 'circuitBreaker',
   schema: circuitBreakerSchema,
   onByDefault: true,
+  knowsEndpoints: true,
   build: (options, deps, previous) => new CircuitBreaker(options, deps, previous),
 };

@@ -3,6 +3,7 @@
  * becomes of it which of them can be used. It stands outside the commit gate and the transport, so that it sees what each
  * key is told, and inside selection, because keys belong to attempts.
  */
+import { z } from 'zod';
 import { KeyPool } from '../algorithms/key-pool.ts';
 import type { KeyChange } from '../algorithms/key-pool.ts';
 import type { KeyTimes, OutCause } from '../algorithms/key-state.ts';
@@ -10,19 +11,29 @@ import { withoutCredentialParameters } from '../algorithms/rewrite-request.ts';
 import type { Cancellation } from '../core/cancellation.ts';
 import { CREDENTIAL_HEADERS } from '../core/credential-headers.ts';
 import type { Attempt, Exchange } from '../core/exchange.ts';
+import type { HintStore } from '../core/hint-store.ts';
 import { withoutHeaders } from '../core/header-list.ts';
 import type { FailureOutcome, Outcome, RejectionOutcome, ResponseOutcome } from '../core/outcome.ts';
+import type { Instants, PersistentState } from '../core/persistence.ts';
 import type { Next, Policy, PolicyDeps, PolicyModule, Snapshot } from '../core/policy.ts';
 import type { Reason } from '../core/reasons.ts';
 import { verdictOf } from '../core/verdict.ts';
 import type { Verdict, VerdictClass } from '../core/verdict.ts';
 import { credentialsSchema, keysOf } from '../schema/credentials.ts';
 import type { CredentialsOptions, Key } from '../schema/credentials.ts';
+import { savedInstant } from '../schema/saved.ts';
+import { count } from '../schema/scalars.ts';
 
 declare module '../core/events.ts' {
   interface EventMap {
     /** A key was throttled and rests. */
-    'credential-cooling': { readonly upstream: string; readonly credential: string; readonly forMs: number };
+    'credential-cooling': {
+      readonly upstream: string;
+      readonly credential: string;
+      readonly forMs: number;
+      /** Another sidecar said so. */
+      readonly hinted: boolean;
+    };
     /** A key is not accepted any more. `forMs` is Infinity when no time brings it back. */
     'credential-out': {
       readonly upstream: string;
@@ -56,17 +67,32 @@ const isAmbiguous = (
 ): verdict is Verdict & { readonly class: OutCause } =>
   (verdict.class === 'quota' || verdict.class === 'auth') && AMBIGUOUS.has(status);
 
+const savedSchema = z.object({
+  keys: z.array(
+    z.object({
+      /** Digest of the value. */
+      id: z.string(),
+      name: z.enum(['ready', 'cooling', 'out']),
+      cause: z.enum(['quota', 'auth']),
+      until: savedInstant,
+      coolDowns: count,
+    }),
+  ),
+});
+
 export class Credentials implements Policy<Attempt> {
   readonly name = 'credentials';
   readonly #header: string;
   readonly #removed: ReadonlySet<string>;
   readonly #pool: KeyPool<Key>;
   readonly #deps: PolicyDeps;
+  readonly #hints: HintStore;
 
   constructor(options: CredentialsOptions, deps: PolicyDeps, previous: Policy<Attempt> | undefined) {
     this.#header = options.header;
     this.#removed = new Set([...CREDENTIAL_HEADERS, options.header.toLowerCase()]);
     this.#deps = deps;
+    this.#hints = deps.stores(options.shared).hints;
     this.#pool = new KeyPool(
       keysOf(options),
       {
@@ -74,6 +100,7 @@ export class Credentials implements Policy<Attempt> {
         random: deps.random,
         now: () => deps.clock.now(),
         onChange: (change) => this.#tell(change),
+        heard: (id) => this.#hints.heard(this.#hintKey(id)),
       },
       previous instanceof Credentials ? previous.#pool : undefined,
     );
@@ -99,6 +126,8 @@ export class Credentials implements Policy<Attempt> {
 
   /** Makes a key usable at once, whatever was learnt of it. @returns false when there is none of that name */
   reset(name: string): boolean {
+    const id = this.#pool.idOf(name);
+    if (id !== undefined) this.#hints.takeBack(this.#hintKey(id));
     return this.#pool.reset(name);
   }
 
@@ -118,6 +147,18 @@ export class Credentials implements Policy<Attempt> {
       usableInMs: Number.isFinite(waitMs) ? Math.round(waitMs) : null,
     }));
     return { header: this.#header, keys };
+  }
+
+  capture(instants: Instants): PersistentState | undefined {
+    const keys = this.#pool.memories.map((one) => ({ ...one, until: instants.toSaved(one.until) }));
+    return keys.length > 0 ? { keys } : undefined;
+  }
+
+  restore(saved: unknown, instants: Instants): boolean {
+    const { data } = savedSchema.safeParse(saved);
+    for (const { id, until, ...memory } of data?.keys ?? [])
+      this.#pool.restore(id, { ...memory, until: instants.fromSaved(until, Number.POSITIVE_INFINITY) });
+    return data !== undefined;
   }
 
   dispose(): void {
@@ -145,7 +186,7 @@ export class Credentials implements Policy<Attempt> {
         this.#pool.accept(key, startedAt);
         break;
       case 'throttled':
-        this.#pool.cool(key, startedAt, askedMs);
+        this.#cool(key, startedAt, askedMs);
         break;
       case 'quota':
       case 'auth':
@@ -154,6 +195,17 @@ export class Credentials implements Policy<Attempt> {
       default:
         this.#pool.release(key, attempt.startedAt);
     }
+  }
+
+  #cool(key: string, startedAt: number, askedMs: number | undefined): void {
+    const forMs = this.#pool.cool(key, startedAt, askedMs);
+    const id = this.#pool.idOf(key);
+    if (forMs > 0 && id !== undefined) this.#hints.tell(this.#hintKey(id), forMs);
+  }
+
+  /** One value may have other limits at another upstream. */
+  #hintKey(id: string): string {
+    return `credential:${this.#deps.owner}:${id}`;
   }
 
   /** This call was accepted with another key than those before: it was they who were at fault. */
@@ -193,9 +245,9 @@ export class Credentials implements Policy<Attempt> {
     };
   }
 
-  #tell({ name: credential, from, to, cause, waitMs: forMs }: KeyChange): void {
+  #tell({ name: credential, from, to, cause, waitMs: forMs, hinted }: KeyChange): void {
     const { emit, upstream } = this.#deps;
-    if (to === 'cooling') emit('credential-cooling', { upstream, credential, forMs });
+    if (to === 'cooling') emit('credential-cooling', { upstream, credential, forMs, hinted });
     else if (to === 'out') emit('credential-out', { upstream, credential, cause, forMs });
     else if (from !== 'ready') emit('credential-back', { upstream, credential, after: from });
   }

@@ -1,6 +1,6 @@
 /**
- * A ladder of other answers for when the upstream has none: another upstream, then a static one. It stands outside
- * everything, so that it can answer for any ending below, refusals and exhausted time included.
+ * A ladder of other answers for when the upstream has none: another upstream, a stale answer, a static one. It stands
+ * outside everything, so that it can answer for any ending below, refusals and exhausted time included.
  */
 import { z } from 'zod';
 import { Cancellation, unlessCancelled } from '../core/cancellation.ts';
@@ -15,7 +15,8 @@ import { verdictOf } from '../core/verdict.ts';
 import { positiveDuration } from '../schema/scalars.ts';
 import { statusMatcher } from '../algorithms/status-ranges.ts';
 import { statusRange } from '../schema/status.ts';
-import { STEP_CLASSES, StaticStep, staticStep, UpstreamStep, upstreamStep } from '../ladder/steps.ts';
+import { STEP_CLASSES, StaleStep, StaticStep, UpstreamStep } from '../ladder/steps.ts';
+import { staleStep, staticStep, upstreamStep } from '../ladder/steps.ts';
 import type { Step } from '../ladder/steps.ts';
 
 export type FallbackTrigger = Reason | 'status' | 'slow';
@@ -26,7 +27,7 @@ declare module '../core/events.ts' {
     'fallback-taken': {
       readonly exchange: Exchange;
       readonly upstream: string;
-      /** `static`, or the name of the upstream that was asked. */
+      /** `static`, `cache`, or the name of the upstream that was asked. */
       readonly step: string;
       readonly trigger: FallbackTrigger;
       readonly answered: boolean;
@@ -49,19 +50,18 @@ const triggerSchema = z
   .prefault({})
   .describe('What leads to the ladder, and from one step to the next.');
 
+const stepSchema = z.union([upstreamStep, staleStep, staticStep]);
+
 const ladderSchema = z.strictObject({
   after: positiveDuration
     .optional()
     .describe('Take the ladder when the upstream has not begun to answer by then.'),
   on: triggerSchema,
-  steps: z
-    .array(z.union([upstreamStep, staticStep]))
-    .min(1)
-    .describe('Steps in order; the first that answers wins.'),
+  steps: z.array(stepSchema).min(1).describe('Steps in order; the first that answers wins.'),
 });
 
 export const fallbackSchema = z
-  .union([z.array(z.union([upstreamStep, staticStep])).min(1), ladderSchema])
+  .union([z.array(stepSchema).min(1), ladderSchema])
   .describe('What to answer when the upstream cannot: a list of steps, or `after`, `on` and `steps`.');
 
 export type FallbackOptions = z.output<typeof fallbackSchema>;
@@ -74,6 +74,15 @@ const ladderOf = (options: FallbackOptions): Ladder =>
 export const fallbackTargets = (options: FallbackOptions): string[] =>
   ladderOf(options).steps.flatMap((step) => ('upstream' in step ? [step.upstream] : []));
 
+/** Number of the first step that answers with what is stale; below 0 where there is none. */
+export const staleStepOf = (options: FallbackOptions): number =>
+  ladderOf(options).steps.findIndex((step) => 'cache' in step);
+
+function liveStep(step: z.output<typeof stepSchema>, deps: PolicyDeps): Step {
+  if ('upstream' in step) return new UpstreamStep(step, deps);
+  return 'cache' in step ? new StaleStep(step) : new StaticStep(step);
+}
+
 class Fallback implements Policy<Exchange> {
   readonly name = 'fallback';
   readonly #ladder: Ladder;
@@ -85,9 +94,7 @@ class Fallback implements Policy<Exchange> {
     this.#ladder = ladderOf(options);
     this.#deps = deps;
     this.#triggerStatus = statusMatcher(this.#ladder.on.statuses);
-    this.#steps = this.#ladder.steps.map((step) =>
-      'upstream' in step ? new UpstreamStep(step, deps) : new StaticStep(step),
-    );
+    this.#steps = this.#ladder.steps.map((step) => liveStep(step, deps));
   }
 
   async run(exchange: Exchange, next: Next<Exchange>, cancellation: Cancellation): Promise<Outcome> {
@@ -188,9 +195,10 @@ class Fallback implements Policy<Exchange> {
   }
 
   /** A step that names its classes is for these alone; one that does not, for what `on` says. */
-  #isFor({ classes }: Step, last: Outcome | undefined): boolean {
+  #isFor({ classes, except }: Step, last: Outcome | undefined): boolean {
     if (!last) return classes === undefined;
-    return classes ? classes.has(last.verdict.class) : this.#triggerOf(last) !== undefined;
+    if (classes) return classes.has(last.verdict.class);
+    return except?.has(last.verdict.class) !== true && this.#triggerOf(last) !== undefined;
   }
 
   /** Undefined: this outcome is an answer. */

@@ -8,8 +8,9 @@ import { KeyedRateLimits } from '../algorithms/keyed-rate-limits.ts';
 import type { Ticket } from '../algorithms/keyed-rate-limits.ts';
 import { PacedLine } from '../algorithms/paced-line.ts';
 import type { Admission, PacedLineOptions, Refusal } from '../algorithms/paced-line.ts';
-import { readRateLimits } from '../algorithms/rate-limit-headers.ts';
+import { DIMENSIONS, readRateLimits } from '../algorithms/rate-limit-headers.ts';
 import type { Demand, LimitState, Obstacle } from '../algorithms/rate-limits.ts';
+import { abandonedInLine } from '../core/abandoned.ts';
 import type { Cancellation } from '../core/cancellation.ts';
 import type { Exchange } from '../core/exchange.ts';
 import type {
@@ -19,11 +20,12 @@ import type {
   ResponseHead,
   ResponseOutcome,
 } from '../core/outcome.ts';
+import type { Instants, PersistentState } from '../core/persistence.ts';
 import type { Next, Policy, PolicyDeps, PolicyModule, Snapshot } from '../core/policy.ts';
-import { reasonOfCancel } from '../core/reasons.ts';
 import { verdictOf } from '../core/verdict.ts';
 import type { VerdictClass } from '../core/verdict.ts';
 import { prioritySchema, rankOf } from '../schema/priority.ts';
+import { savedInstant } from '../schema/saved.ts';
 import { count, duration, positiveDuration } from '../schema/scalars.ts';
 
 declare module '../core/events.ts' {
@@ -59,6 +61,29 @@ export const pacingSchema = z
     priority: prioritySchema,
   })
   .describe('Lets calls wait while the provider’s own headers say that its rate limit is used up.');
+
+const savedSchema = z.object({
+  accounts: z.array(
+    z.object({
+      /** Digest of the credential; empty: that of the clients. */
+      id: z.string(),
+      pausedUntil: savedInstant,
+      heardAt: savedInstant,
+      turnedAway: count,
+      disowned: z.boolean(),
+      windows: z.array(
+        z.object({
+          dimension: z.enum(DIMENSIONS),
+          limit: z.number().min(0).nullable(),
+          remaining: z.number().min(0),
+          refilling: z.boolean(),
+          heardAt: z.int(),
+          resetAt: z.int(),
+        }),
+      ),
+    }),
+  ),
+});
 
 export type PacingOptions = z.output<typeof pacingSchema>;
 
@@ -97,8 +122,11 @@ export class Pacing implements Policy<Exchange> {
     const demand = this.#demandOf(exchange);
     let ticket = this.#line.admit(demand);
     if (!ticket) {
+      // A spare that waited for room would take it from those who have none running yet.
+      if (exchange.nextAttempt.spare) return this.#refusal();
       const admission = await this.#wait(exchange, demand, cancellation);
-      if (admission.kind === 'left') return abandoned(exchange, cancellation);
+      if (admission.kind === 'left')
+        return abandonedInLine(exchange, cancellation, "while waiting for the provider's rate limit");
       if (admission.kind === 'refused') return this.#refuse(exchange, admission);
       ({ ticket } = admission);
     }
@@ -123,6 +151,40 @@ export class Pacing implements Policy<Exchange> {
         remaining,
       })),
     };
+  }
+
+  capture(instants: Instants): PersistentState | undefined {
+    const accounts = this.#line.limits.memories.map(({ id, memory }) => ({
+      id,
+      ...memory,
+      pausedUntil: instants.toSaved(memory.pausedUntil),
+      heardAt: instants.toSaved(memory.heardAt),
+      windows: memory.windows.map((window) => ({
+        ...window,
+        heardAt: instants.toSaved(window.heardAt) ?? 0,
+        resetAt: instants.toSaved(window.resetAt) ?? 0,
+      })),
+    }));
+    return accounts.length > 0 ? { accounts } : undefined;
+  }
+
+  restore(saved: unknown, instants: Instants): boolean {
+    const { data } = savedSchema.safeParse(saved);
+    const now = this.#deps.clock.now();
+    const at = (instant: number | null): number => instants.fromSaved(instant, Number.NEGATIVE_INFINITY);
+    for (const { id, pausedUntil, heardAt, windows, ...rest } of data?.accounts ?? []) {
+      const memory = {
+        ...rest,
+        // Whatever the file says, and whatever may have been configured before.
+        pausedUntil: Math.min(at(pausedUntil), now + this.#options.maxPause),
+        heardAt: Math.min(at(heardAt), now),
+        windows: windows.map((one) => {
+          return { ...one, heardAt: Math.min(at(one.heardAt), now), resetAt: at(one.resetAt) };
+        }),
+      };
+      this.#line.limits.restore(id, memory, now);
+    }
+    return data !== undefined;
   }
 
   dispose(): void {
@@ -152,7 +214,7 @@ export class Pacing implements Policy<Exchange> {
   async #wait(exchange: Exchange, demand: Demand, cancellation: Cancellation): Promise<Admission> {
     const { clock, emit, upstream } = this.#deps;
     const since = clock.now();
-    const rank = rankOf(exchange.request.headers, this.#options.priority);
+    const rank = rankOf(exchange, this.#options.priority);
     const { deadlineAt } = exchange;
     const admission = await this.#line.wait({ demand, rank, deadlineAt, cancellation });
     const waitedMs = clock.now() - since;
@@ -165,6 +227,10 @@ export class Pacing implements Policy<Exchange> {
     { why, retryAfterMs }: Extract<Admission, { kind: 'refused' }>,
   ): RejectionOutcome {
     this.#deps.emit('pacing-refused', { exchange, upstream: this.#deps.upstream, why });
+    return this.#refusal(retryAfterMs);
+  }
+
+  #refusal(retryAfterMs?: number): RejectionOutcome {
     return {
       kind: 'rejection',
       reason: 'paced',
@@ -212,18 +278,6 @@ const END_OF = { go: 'sent', refused: 'refused', left: 'left' } as const;
 /** The provider's own head, also of errors inside answers. */
 function headOf(outcome: ResponseOutcome | FailureOutcome): ResponseHead | undefined {
   return outcome.kind === 'failure' || outcome.from === 'upstream' ? outcome.head : undefined;
-}
-
-/** Nobody wants the answer any more. */
-function abandoned({ attempts }: Exchange, { reason = 'client-aborted' }: Cancellation): FailureOutcome {
-  return {
-    kind: 'failure',
-    reason: reasonOfCancel(reason),
-    requestSent: attempts.length === 0 ? 'no' : 'maybe',
-    staleConnection: false,
-    verdict: verdictOf('abandoned'),
-    detail: "while waiting for the provider's rate limit",
-  };
 }
 
 const lineOptions = ({ maxQueue, maxWait, spread, priority }: PacingOptions): PacedLineOptions => ({

@@ -7,17 +7,20 @@ import { delays } from '../algorithms/backoff.ts';
 import type { BackoffOptions, Delays } from '../algorithms/backoff.ts';
 import { RetryBudget } from '../algorithms/retry-budget.ts';
 import type { RetryBudgetOptions } from '../algorithms/retry-budget.ts';
+import { abandoned } from '../core/abandoned.ts';
 import type { Cancellation } from '../core/cancellation.ts';
 import { sleep } from '../core/clock.ts';
 import type { Exchange } from '../core/exchange.ts';
 import { headerValue } from '../core/header-list.ts';
 import { discard } from '../core/outcome.ts';
-import type { FailureOutcome, Outcome } from '../core/outcome.ts';
+import type { Outcome } from '../core/outcome.ts';
+import type { Instants, PersistentState } from '../core/persistence.ts';
 import type { Next, Policy, PolicyDeps, PolicyModule, Snapshot } from '../core/policy.ts';
 import type { Random } from '../core/random.ts';
-import { reasonOfCancel } from '../core/reasons.ts';
-import { ANSWER_CLASSES, verdictOf } from '../core/verdict.ts';
+import { mayRepeat } from '../core/replay-safety.ts';
+import { ANSWER_CLASSES } from '../core/verdict.ts';
 import type { VerdictClass } from '../core/verdict.ts';
+import { saveWindow, savedWindow, talliesOf } from '../schema/saved.ts';
 import { count, duration, positiveDuration, ratio } from '../schema/scalars.ts';
 
 /** Why a failure was not followed by another try. */
@@ -97,18 +100,9 @@ export const retrySchema = z
   })
   .describe('Further attempts after failures that another attempt can mend.');
 
-export type RetryOptions = z.output<typeof retrySchema>;
+const savedSchema = z.object({ budget: savedWindow });
 
-/** Methods whose repetition has no further effect (RFC 9110 §9.2.2), and QUERY, which is safe. */
-const IDEMPOTENT: ReadonlySet<string> = new Set([
-  'GET',
-  'HEAD',
-  'OPTIONS',
-  'TRACE',
-  'PUT',
-  'DELETE',
-  'QUERY',
-]);
+export type RetryOptions = z.output<typeof retrySchema>;
 
 export class Retry implements Policy<Exchange> {
   readonly name = 'retry';
@@ -144,7 +138,7 @@ export class Retry implements Policy<Exchange> {
       const { delayMs, cause } = plan;
       this.#deps.emit('retry-scheduled', { exchange, upstream: this.#deps.upstream, cause, delayMs });
       if (delayMs > 0) await sleep(this.#deps.clock, delayMs, cancellation);
-      if (cancellation.cancelled) return abandoned(cancellation);
+      if (cancellation.cancelled) return abandoned(cancellation, 'maybe', 'while waiting to retry');
       exchange.nextAttempt = { backoffMs: delayMs, freshConnection: isStale(outcome) };
     }
   }
@@ -158,8 +152,26 @@ export class Retry implements Policy<Exchange> {
     return { maxRetries: this.#options.maxRetries, budgetRemaining: this.budgetRemaining ?? null };
   }
 
+  capture(instants: Instants): PersistentState | undefined {
+    const tallies = this.#budget?.tallies(this.#deps.clock.now()) ?? [];
+    if (tallies.length === 0) return undefined;
+    return { budget: saveWindow(this.#windowMs, tallies, instants) };
+  }
+
+  restore(saved: unknown, instants: Instants): boolean {
+    const { data } = savedSchema.safeParse(saved);
+    if (!data) return false;
+    this.#budget?.take(talliesOf(data.budget, this.#windowMs, instants), this.#deps.clock.now());
+    return true;
+  }
+
   dispose(): void {
     // Waits belong to exchanges and end with them.
+  }
+
+  get #windowMs(): number {
+    const { budget } = this.#options;
+    return budget === false ? 0 : budget.window;
   }
 
   #isWorthRetrying(outcome: Outcome): boolean {
@@ -251,17 +263,16 @@ const goesElsewhere = (outcome: Outcome): boolean =>
 
 /** RFC 9110 §9.2.2 forbids a proxy to repeat a non-idempotent request, unless it knows that nothing was done. */
 function isReplaySafe(exchange: Exchange, outcome: Outcome): boolean {
-  const { request, upstream } = exchange;
-  if (IDEMPOTENT.has(request.method) || upstream.idempotent === true) return true;
-  if (headerValue(request.headers, 'idempotency-key')?.trim()) return true;
+  return isUndone(outcome) || mayRepeat(exchange);
+}
+
+/** Nothing was done: it was not sent, or turned away at the door. */
+function isUndone(outcome: Outcome): boolean {
   if (outcome.kind === 'rejection') return true;
-  if (outcome.kind === 'failure' && outcome.requestSent === 'no') return true;
-  // Turned away at the door, for rate, load or credential, before any work began. Inside an answer it may have begun.
+  if (outcome.kind === 'failure') return outcome.requestSent === 'no';
+  // For rate, load or credential, before any work began. Inside an answer, which is a failure, it may have begun.
   const { class: what } = outcome.verdict;
-  const turnedAway = goesElsewhere(outcome) || what === 'throttled' || what === 'overloaded';
-  if (outcome.kind === 'response' && turnedAway) return true;
-  const { repeat } = exchange.call;
-  return repeat === 'safe' || (repeat === 'compute' && upstream.idempotent === 'compute');
+  return goesElsewhere(outcome) || what === 'throttled' || what === 'overloaded';
 }
 
 function backoffOf({ backoff }: RetryOptions): BackoffOptions {
@@ -273,18 +284,6 @@ function budgetOf({ budget }: RetryOptions, previous: RetryBudget | undefined): 
   if (budget === false) return undefined;
   const options: RetryBudgetOptions = { ratio: budget.ratio, floor: budget.floor, windowMs: budget.window };
   return new RetryBudget(options, previous);
-}
-
-/** The wait for the next try was cut short: nobody wants it any more. */
-function abandoned(cancellation: Cancellation): FailureOutcome {
-  return {
-    kind: 'failure',
-    reason: reasonOfCancel(cancellation.reason ?? 'client-aborted'),
-    requestSent: 'maybe',
-    staleConnection: false,
-    verdict: verdictOf('abandoned'),
-    detail: 'while waiting to retry',
-  };
 }
 
 export const retry: PolicyModule<Exchange, typeof retrySchema> = {

@@ -10,6 +10,7 @@ import { ModelCatalog } from '../core/model-catalog.ts';
 import type { Outcome } from '../core/outcome.ts';
 import type { CredentialIdentity, Next, Policy, PolicyDeps, Recipient, Scope } from '../core/policy.ts';
 import type { Random } from '../core/random.ts';
+import type { Stores } from '../core/stores.ts';
 import type { Dialect } from '../core/dialect.ts';
 import { dialectOf } from '../dialects/index.ts';
 import { FixedSource } from '../discovery/fixed.ts';
@@ -42,6 +43,9 @@ export interface CompileDeps {
   readonly watch: ConnectionWatch;
   /** Upstreams of the configuration in force, for ladders. */
   readonly recipient: (upstream: string) => Recipient | undefined;
+  readonly stores: (shared: boolean) => Stores;
+  /** What the shared ones are built from, as plain data: a policy that uses them follows their changes. Default: nothing. */
+  readonly sharedIn?: unknown;
 }
 
 /** A configuration that is valid in itself but cannot be brought to life here. */
@@ -89,7 +93,7 @@ class UpstreamCompiler {
     this.#inventory = context.inventory;
     this.#deps = context.deps;
     // What was learnt of a server says nothing about another.
-    const learntFrom = config.endpoints.map(({ url }) => url);
+    const learntFrom = this.#addresses;
     this.#dialect = dialectOf(config, (what, create) =>
       this.#inventory.keep(`${name}/learnt/${what}`, learntFrom, create),
     );
@@ -197,35 +201,50 @@ class UpstreamCompiler {
       if (module.suits?.(this.#dialect) === false) return [];
       const owner = differs ? variant.owner : this.#name;
       const holder = module.sharedByEndpoints === true ? owner : `${owner}${part}`;
-      const description = module.knowsCredentials ? [options, this.#credentials] : options;
+      const description = this.#describe(module, options);
       const policy = this.#inventory.keep<Policy<S>>(`${holder}/${module.name}`, description, (previous) =>
-        this.#buildOne(module, options, previous),
+        this.#buildOne(module, options, { owner, previous }),
       );
       if (differs || variant.owner === this.#name) variant.policies.set(module.name, policy);
       return [policy];
     });
   }
 
+  /** All that the policy is built from. */
+  #describe<S extends Scope>({ knowsCredentials, knowsEndpoints }: AnyModule<S>, options: unknown): unknown {
+    const isShared = (options as { readonly shared?: unknown }).shared === true;
+    if (!knowsCredentials && !knowsEndpoints && !isShared) return options;
+    const parts = [knowsCredentials ? this.#credentials : null, knowsEndpoints ? this.#addresses : null];
+    return [options, ...parts, isShared ? this.#deps.sharedIn : null];
+  }
+
   #buildOne<S extends Scope>(
     module: AnyModule<S>,
     options: unknown,
-    previous: Policy<S> | undefined,
+    { owner, previous }: { readonly owner: string; readonly previous: Policy<S> | undefined },
   ): Policy<S> {
-    const { clock, random, emit, recipient } = this.#deps;
+    const { clock, random, emit, recipient, stores } = this.#deps;
     const upstream = this.#name;
     const deps: PolicyDeps = {
       clock,
       random,
       emit,
       upstream,
+      owner,
       credentials: this.#credentials,
+      endpoints: this.#addresses,
       sendTo: recipient,
+      stores,
     };
     try {
       return module.build(options as never, deps as never, previous as never);
     } catch (error) {
       throw new CompileError(['upstreams', this.#name, 'policies', module.key], (error as Error).message);
     }
+  }
+
+  get #addresses(): readonly string[] {
+    return this.#config.endpoints.map(({ url }) => url);
   }
 
   get #credentials(): readonly CredentialIdentity[] {

@@ -49,6 +49,17 @@ export class Inventory {
     return taken;
   }
 
+  /** All parts, by name. */
+  get values(): ReadonlyMap<string, unknown> {
+    return new Map([...this.#parts].map(([name, { value }]) => [name, value]));
+  }
+
+  /** Parts that the previous inventory did not have. */
+  added(): unknown[] {
+    const known = new Set([...this.#previous.values()].map(({ value }) => value));
+    return [...this.#parts.values()].map(({ value }) => value).filter((value) => !known.has(value));
+  }
+
   /** Parts of the previous inventory that this one does not have any more. */
   dropped(): unknown[] {
     const kept = new Set([...this.#parts.values()].map(({ value }) => value));

@@ -8,5 +8,5 @@ export function retire(parts: readonly unknown[]): void {
   }
 }
 
-const isDisposable = (part: unknown): part is { dispose(): void } =>
+export const isDisposable = (part: unknown): part is { dispose(): void } =>
   typeof part === 'object' && part !== null && typeof (part as { dispose?: unknown }).dispose === 'function';

@@ -10,11 +10,13 @@ import type { Problem } from '../config/problem.ts';
 import { configSchema } from '../config/schema.ts';
 import type { Config } from '../config/schema.ts';
 import type { Recipient } from '../core/policy.ts';
+import { RedisConnection } from '../stores/redis/connection.ts';
 import { EndpointTransport } from '../transport/endpoint-transport.ts';
 import { CompileError, compileUpstreams } from './compile.ts';
 import type { CompileDeps } from './compile.ts';
 import { Inventory } from './inventory.ts';
-import { retire } from './retire.ts';
+import { isDisposable, retire } from './retire.ts';
+import { LiveStores } from './live-stores.ts';
 import { Runtime } from './runtime.ts';
 
 declare module '../core/events.ts' {
@@ -37,27 +39,46 @@ export interface ReloadResult {
   readonly problems: readonly Problem[];
 }
 
+/** Gives the parts of the first configuration, by name, what earlier processes have learnt. */
+export type Revive = (config: Config, parts: ReadonlyMap<string, unknown>) => Promise<void>;
+
 /** Brings the world outside the runtime (listeners) in line before a configuration is put in force. */
 export type Prepare = (config: Config) => Promise<{ commit(): void; abort(): void }>;
 
+export interface SupervisorDeps extends Omit<CompileDeps, 'recipient' | 'stores' | 'sharedIn'> {
+  /** Brings configurations to life without contacting anybody, to see whether that can be done. */
+  readonly offline?: boolean;
+}
+
 export class Supervisor {
   readonly #input: ConfigInput;
-  readonly #deps: Omit<CompileDeps, 'recipient'>;
+  readonly #deps: SupervisorDeps;
   #prepare: Prepare = () => Promise.resolve({ commit: () => undefined, abort: () => undefined });
+  #revive: Revive = () => Promise.resolve();
   #runtime: Runtime | undefined;
   #loaded: LoadedConfig<Config> | undefined;
   #inventory: Inventory | undefined;
+  #stores: LiveStores | undefined;
   #lastProblems: readonly Problem[] = [];
   #files: readonly string[] = [];
   #reloads: Promise<unknown> = Promise.resolve();
 
-  constructor(input: ConfigInput, deps: Omit<CompileDeps, 'recipient'>) {
+  constructor(input: ConfigInput, deps: SupervisorDeps) {
     this.#input = input;
     this.#deps = deps;
   }
 
   set prepare(prepare: Prepare) {
     this.#prepare = prepare;
+  }
+
+  set revive(revive: Revive) {
+    this.#revive = revive;
+  }
+
+  /** Everything that lives from one configuration to the next, by name. */
+  get parts(): ReadonlyMap<string, unknown> {
+    return this.#inventory?.values ?? new Map();
   }
 
   get runtime(): Runtime {
@@ -72,6 +93,11 @@ export class Supervisor {
 
   get config(): Config {
     return this.loaded.config;
+  }
+
+  /** Whether Redis is there; undefined where sidecars share nothing. */
+  get storeIsUp(): boolean | undefined {
+    return this.#stores?.redis?.up;
   }
 
   /** What was wrong with the newest configuration that was read; empty when it is the one in force. */
@@ -97,9 +123,10 @@ export class Supervisor {
     return this.#reject([{ ...nowhere, message, severity: 'error' }], cause);
   }
 
-  /** Closes all connections to upstreams. */
+  /** Closes all connections to upstreams and to Redis, and ends what policies do in the background. */
   async dispose(): Promise<void> {
     const parts = new Inventory(this.#inventory).dropped();
+    for (const part of parts) if (isDisposable(part)) part.dispose();
     const transports = parts.filter((part) => part instanceof EndpointTransport);
     await Promise.all(transports.map((transport) => transport.destroy()));
   }
@@ -118,14 +145,35 @@ export class Supervisor {
 
   async #apply(loaded: LoadedConfig<Config>, cause: string): Promise<ReloadResult> {
     const inventory = new Inventory(this.#inventory);
+    try {
+      return await this.#bringToLife(loaded, inventory, cause);
+    } catch (error) {
+      closeRedis(inventory.added());
+      throw error;
+    }
+  }
+
+  async #bringToLife(
+    loaded: LoadedConfig<Config>,
+    inventory: Inventory,
+    cause: string,
+  ): Promise<ReloadResult> {
+    const live = new LiveStores(loaded.config.state, inventory, this.#deps);
     const recipient = (name: string): Recipient | undefined => this.#runtime?.upstreams.get(name);
-    const upstreams = compileUpstreams(loaded.config, inventory, { ...this.#deps, recipient });
+    const stores: CompileDeps['stores'] = (shared) => live.for(shared);
+    const sharedIn = live.description;
+    const deps = { ...this.#deps, recipient, stores, sharedIn };
+    const upstreams = compileUpstreams(loaded.config, inventory, deps);
+    if (this.#deps.offline !== true) await live.open();
+    // Before anybody can call.
+    if (!this.#runtime) await this.#revive(loaded.config, inventory.values);
     const outside = await this.#prepare(loaded.config);
     const generation = (this.#runtime?.generation ?? 0) + 1;
     this.#runtime?.retire();
     this.#runtime = new Runtime({ generation, hash: loaded.hash, upstreams });
     this.#loaded = loaded;
     this.#inventory = inventory;
+    this.#stores = live;
     this.#lastProblems = [];
     outside.commit();
     retire(inventory.dropped());
@@ -143,6 +191,10 @@ export class Supervisor {
     this.#deps.emit('config-rejected', { problems, cause });
     return { applied: false, changed: false, generation: this.#runtime?.generation ?? 0, problems };
   }
+}
+
+function closeRedis(parts: readonly unknown[]): void {
+  for (const part of parts) if (part instanceof RedisConnection) part.dispose();
 }
 
 function problemOf(error: Error, loaded: LoadedConfig<Config>): Problem {

@@ -77,6 +77,12 @@ export class LiveUpstream {
     for (const { endpoints } of this.#overrides) endpoints.dispose();
   }
 
+  /** The policy of that name, and those that overrides have instead. */
+  everyPolicy(name: string): Policy<Scope>[] {
+    const all = [this.policies, ...this.#overrides.map(({ policies }) => policies)];
+    return all.flatMap((policies) => policies.get(name) ?? []);
+  }
+
   snapshots(): PolicySnapshot[] {
     return [...snapshotsOf(this.policies), ...this.#overrides.flatMap(overrideSnapshots)];
   }

@@ -81,6 +81,12 @@ export const credentialsSchema = z
       .describe(
         'How long a key is out that was not accepted, until one call tries it again. `false`: until its value changes or an operator resets it.',
       ),
+    shared: z
+      .boolean()
+      .default(true)
+      .describe(
+        'Tell other sidecars which keys cool down and for how long, and heed what they tell: through state.redis, where that is set.',
+      ),
   })
   .refine(
     ({ value, values, keys }) => [value, values, keys].filter((one) => one !== undefined).length === 1,

@@ -39,5 +39,5 @@ export const fileContents = z
   .meta({
     id: 'FilePath',
     description: 'Path of a file; a relative one starts where the naming file is.',
-    file: true,
+    path: 'file',
   });

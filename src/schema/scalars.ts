@@ -65,6 +65,20 @@ export const size = z
 /** A share from 0 to 1. */
 export const ratio = z.number().min(0).max(1).meta({ id: 'Ratio', description: 'A share between 0 and 1.' });
 
+const PERCENTILE = /^p(\d{1,2}(?:\.\d)?)$/;
+
+/** A percentile such as `p95` or `p99.9`; a share between 0.5 and 1 inside. */
+export const percentile = z
+  .codec(
+    z.string().regex(PERCENTILE, { error: 'expected a percentile such as "p95" or "p99.9"' }),
+    z.number().min(0.5, { error: 'expected a percentile from "p50" to "p99.9"' }).lt(1),
+    {
+      decode: (text) => Number(PERCENTILE.exec(text)?.[1]) / 100,
+      encode: (share) => `p${Number((share * 100).toFixed(1))}`,
+    },
+  )
+  .meta({ id: 'Percentile', description: 'A percentile from "p50" to "p99.9".' });
+
 /** A count of at least 0. */
 export const count = z.number().int().min(0);
 
@@ -95,6 +109,13 @@ export const headerValue = z
     error: 'expected a header value without line breaks or control characters',
   })
   .meta({ id: 'HeaderValue', description: 'A header value.' });
+
+/** The path of a directory, which need not exist; a relative one starts where the naming file is. */
+export const folderPath = z.string().min(1).meta({
+  id: 'FolderPath',
+  description: 'Path of a directory; a relative one starts where the naming file is.',
+  path: 'folder',
+});
 
 /** Marks a schema whose value must never be printed. */
 export const secret = <S extends z.ZodType>(schema: S): S => {

@@ -240,7 +240,7 @@ export class ExchangeHandler {
       call: exchange.call,
       sent: sentBy(exchange, outcome),
       verdictClass: outcome.verdict.class,
-      ...(outcome.kind === 'failure' && { said: outcome.json }),
+      ...(outcome.kind === 'failure' ? { said: outcome.json } : { headers: outcome.headers }),
     });
     sendBytes(res, { ...head, headers: [...head.headers, ...about] }, body);
   }

@@ -2,6 +2,7 @@
 import { UNKNOWN_CALL } from '../core/dialect.ts';
 import type { CallFacts, Dialect } from '../core/dialect.ts';
 import type { Attempt } from '../core/exchange.ts';
+import type { HeaderList } from '../core/header-list.ts';
 import type { ResponseHead } from '../core/outcome.ts';
 import { REASONS } from '../core/reasons.ts';
 import type { Reason } from '../core/reasons.ts';
@@ -32,6 +33,8 @@ export interface LocalAnswerInput {
   readonly verdictClass?: VerdictClass;
   /** What the upstream itself said. */
   readonly said?: unknown;
+  /** Fields that only this refusal has. */
+  readonly headers?: HeaderList | undefined;
 }
 
 /** Characters of what an upstream said; secrets in it are hidden by now. */
@@ -44,6 +47,11 @@ const WORTH_WAITING: Readonly<Partial<Record<Reason, number>>> = {
   no_credential: 60_000,
   no_endpoint: 1_000,
   paced: 1_000,
+  concurrency_limit: 1_000,
+  load_shed: 1_000,
+  rate_limited: 1_000,
+  idempotency_in_progress: 1_000,
+  idempotency_unavailable: 1_000,
   shutting_down: 1_000,
   connection_limit: 1_000,
 };
@@ -78,6 +86,7 @@ export function localAnswer(input: LocalAnswerInput): LocalAnswer {
     ...['cache-control', 'no-store'],
     ...['proxy-status', accountOf(input)],
     ...['x-outrigger-code', input.reason],
+    ...(input.headers ?? []),
   ];
   if (retryAfterMs !== undefined) {
     all.push(

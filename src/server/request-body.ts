@@ -113,6 +113,10 @@ export class ClientBody implements RequestBody, WatchedUpload {
     return this.#complete || !this.#consumed;
   }
 
+  get shareable(): boolean {
+    return this.#ended && this.#complete;
+  }
+
   get waitingForClient(): boolean {
     return !this.#ended && !this.#req.isPaused();
   }
@@ -137,16 +141,16 @@ export class ClientBody implements RequestBody, WatchedUpload {
   }
 
   open(): Uint8Array | null | Readable {
-    if (this.#ended && this.#complete && this.#keptBytes <= ONE_WRITE_BYTES) return this.#allBytes();
-    return this.#openStream();
+    if (!this.shareable) return this.#openStream();
+    return this.#keptBytes <= ONE_WRITE_BYTES ? this.#allBytes() : this.#openKept();
   }
 
   peek(): Uint8Array | null | undefined {
-    return this.#ended && this.#complete ? this.#allBytes() : undefined;
+    return this.shareable ? this.#allBytes() : undefined;
   }
 
   whole(): Promise<Uint8Array | null | undefined> {
-    if (this.#ended && this.#complete) return Promise.resolve(this.#allBytes());
+    if (this.shareable) return Promise.resolve(this.#allBytes());
     if (this.problem || !this.#complete) return Promise.resolve(undefined);
     return new Promise((resolve) => {
       this.#onWhole.push(resolve);
@@ -252,6 +256,12 @@ export class ClientBody implements RequestBody, WatchedUpload {
     this.#memory.release(this.#keptBytes);
     this.#keptBytes = 0;
     this.#kept = [];
+  }
+
+  /** All of it, piece by piece. Attempts that run side by side have a stream each, which ends with its attempt. */
+  #openKept(): Readable {
+    // What is let go of meanwhile must not be missing in what has begun.
+    return Readable.from(this.#kept, { objectMode: false }).on('error', () => undefined);
   }
 
   #openStream(): Readable {

@@ -20,6 +20,7 @@ function attemptJson(attempt: Attempt): string {
   if (attempt.status !== undefined) json += `,"status":${attempt.status}`;
   if (attempt.reason !== undefined) json += `,"reason":"${attempt.reason}"`;
   if (attempt.verdict) json += `,"class":"${attempt.verdict.class}"`;
+  if (attempt.spare) json += ',"spare":true';
   if (attempt.backoffMs > 0) json += `,"backoffMs":${ms(attempt.backoffMs)}`;
   if (attempt.wasted) json += `,"wasted":"${attempt.wasted}"`;
   return `${json},"durationMs":${ms(attempt.durationMs ?? 0)}}`;
@@ -40,13 +41,20 @@ function nameOf(named: { readonly name: string }): string {
 /** @param endedAt milliseconds since 1970 */
 export function accessLine(level: 'info' | 'warn', endedAt: number, ending: ExchangeEnding): string {
   const { exchange, durationMs } = ending;
-  const last = exchange.attempts.at(-1);
+  const decisive = decisiveAttempt(ending);
   const agent = exchange.agentId === undefined ? '' : `,"agentId":${quoted(exchange.agentId)}`;
-  const endpoint = last ? `,"endpoint":${nameOf(last.endpoint)}` : '';
+  const endpoint = decisive ? `,"endpoint":${nameOf(decisive.endpoint)}` : '';
   const reason = ending.reason === undefined ? '' : `,"reason":"${ending.reason}"`;
   const ok = ending.result === 'ok';
   const startedAt = Math.round(endedAt - durationMs);
   return `{"level":"${level}","time":${endedAt},"requestId":${quoted(exchange.id)},"traceId":"${exchange.traceId}"${agent},"upstream":${nameOf(exchange.upstream)}${endpoint},"method":"${exchange.request.method}","route":${quoted(exchange.route)},"status":${ending.status},"outcome":"${ending.result}","success":${ok}${reason},"startTime":${startedAt},"durationMs":${ms(durationMs)},"bytes":${ending.bytes}${answerFields(ending)}${remarks(ending)},"attempts":${exchange.attempts.length}${trail(ending)},"msg":"exchange"}\n`;
+}
+
+/** The one whose outcome it is; the newest where it is nobody's. */
+function decisiveAttempt({ exchange, outcome }: ExchangeEnding): Attempt | undefined {
+  const { attempts } = exchange;
+  const number = outcome.kind === 'rejection' ? undefined : outcome.attempt;
+  return number === undefined ? attempts.at(-1) : attempts[number - 1];
 }
 
 /** What is out of the ordinary; most lines have nothing of it. */

@@ -9,6 +9,8 @@ export interface States {
   configHash(): string;
   tunnels(): number;
   replayBytes(): number;
+  /** Whether Redis is there; undefined where sidecars share nothing. */
+  storeIsUp(): boolean | undefined;
   upstreams(): readonly UpstreamState[];
 }
 

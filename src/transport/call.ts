@@ -3,12 +3,13 @@ import type { Socket } from 'node:net';
 import { Readable } from 'node:stream';
 import type { Duplex } from 'node:stream';
 import type { Dispatcher } from 'undici';
+import { endOfCancel } from '../core/body-end.ts';
 import type { CancelReason } from '../core/cancellation.ts';
 import type { Clock } from '../core/clock.ts';
 import type { Attempt } from '../core/exchange.ts';
 import { endToEndHeaders, hasHeader, headerValues } from '../core/header-list.ts';
 import type { HeaderList } from '../core/header-list.ts';
-import type { Completion, FailureOutcome, Outcome, ResponseHead } from '../core/outcome.ts';
+import type { FailureOutcome, Outcome, ResponseHead } from '../core/outcome.ts';
 import { reasonOfCancel } from '../core/reasons.ts';
 import type { Reason } from '../core/reasons.ts';
 import { verdictOf } from '../core/verdict.ts';
@@ -188,7 +189,7 @@ export class Call implements Dispatcher.DispatchHandler, ConnectionAware {
   readonly #onCancel = (why: CancelReason): void => {
     const reason = reasonOfCancel(why);
     this.#attempt.phase = 'ended';
-    if (this.#body) this.#body.fail(endOf(why), reason);
+    if (this.#body) this.#body.fail(endOfCancel(why), reason);
     else this.#settle(this.#failure(reason, '', false));
     this.#abort();
   };
@@ -219,6 +220,7 @@ export class Call implements Dispatcher.DispatchHandler, ConnectionAware {
     this.#attempt.phase = phase;
     this.#attempt.lastActivityAt = now;
     if (phase === 'waiting') this.#attempt.sentAt = now;
+    else if (phase === 'receiving') this.#attempt.headAt = now;
   }
 
   #reasonOf(error: Error): Reason {
@@ -280,12 +282,6 @@ function streamErrorOf(error: Error): number | undefined {
 /** Whatever the network called it, after the head it is an answer that broke off. */
 function bodyReason(reason: Reason): Reason {
   return reason === 'connection_reset' || reason === 'client_aborted' ? 'response_incomplete' : reason;
-}
-
-function endOf(why: CancelReason): Exclude<Completion['end'], 'complete'> {
-  // A bound that the caller set too near is the caller's leaving, as far as the upstream goes.
-  if (why === 'client-aborted' || why === 'caller-deadline') return 'client-aborted';
-  return why === 'superseded' || why === 'shutdown' ? 'discarded' : 'timed-out';
 }
 
 /** HTTP/1.1 headers come as buffers, HTTP/2 ones as an object; both become a list of latin1 strings. */

@@ -12,6 +12,7 @@ const ROUTES = [
   'GET /admin/upstreams/:name',
   'POST /admin/upstreams/:name/breaker',
   'POST /admin/upstreams/:name/endpoints',
+  'POST /admin/upstreams/:name/cache/purge',
   'POST /admin/upstreams/:name/credentials',
   'GET /admin/config',
   'POST /admin/reload',

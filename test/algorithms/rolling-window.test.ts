@@ -99,4 +99,40 @@ describe('RollingWindow', () => {
     expect(window.total('a', 10_999)).toBe(1);
     expect(window.total('a', 11_000)).toBe(0);
   });
+
+  it('hands over all that counts to another one, which forgets it when it would have', () => {
+    const entry = fc.record({
+      name: fc.constantFrom<Name>('a', 'b'),
+      at: fc.integer({ min: 0, max: 30_000 }),
+      amount: fc.integer({ min: 1, max: 5 }),
+    });
+    fc.assert(
+      fc.property(fc.array(entry), fc.integer({ min: -50_000, max: 50_000 }), (entries, shift) => {
+        const [before, after] = [1, 2].map(() => new RollingWindow<Name>(10_000, ['a', 'b']));
+        for (const { name, at, amount } of entries.sort((one, other) => one.at - other.at))
+          before!.add(name, at, amount);
+        const tallies = before!.tallies(30_000).map(([at = 0, ...counts]) => [at + shift, ...counts]);
+        const now = 30_000 + shift;
+        after!.take(tallies, now);
+        // Asked in the order of time: a window does not go back.
+        const both = (window: RollingWindow<Name>, at: number): number[] =>
+          (['a', 'b'] as const).map((name) => window.total(name, at));
+        expect(both(after!, now)).toEqual(both(before!, 30_000));
+        // A bucket goes as a whole, half a bucket early or late at most.
+        const [most, least] = [34_400, 35_600].map((at) => both(before!, at));
+        const then = both(after!, now + 5_000);
+        for (const at of [0, 1]) {
+          expect(then[at]).toBeLessThanOrEqual(most![at]!);
+          expect(then[at]).toBeGreaterThanOrEqual(least![at]!);
+        }
+        expect(both(after!, now + 11_000)).toEqual([0, 0]);
+      }),
+    );
+  });
+
+  it('takes what is too old for nothing, and what is to come for now', () => {
+    const window = new RollingWindow<Name>(10_000, ['a', 'b']);
+    window.take([[500, 9, 9], [5_500, 1, 0], [99_000, 0, 2], [12_000]], 12_000);
+    expect([window.total('a', 12_000), window.total('b', 12_000)]).toEqual([1, 2]);
+  });
 });

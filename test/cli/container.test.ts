@@ -88,8 +88,8 @@ describe('docker-compose.yml', () => {
   const { services } = load(read('docker-compose.yml')) as { services: Readonly<Record<string, Service>> };
   const all = Object.entries(services);
 
-  it('has an agent, its sidecar, and Prometheus', () => {
-    expect(Object.keys(services).sort()).toEqual(['agent', 'outrigger', 'prometheus']);
+  it('has an agent, its sidecar, Redis, and Prometheus', () => {
+    expect(Object.keys(services).sort()).toEqual(['agent', 'outrigger', 'prometheus', 'redis']);
   });
 
   it.each(all)('gives %s limits, no capabilities and no writable root', (_name, service) => {
@@ -102,7 +102,8 @@ describe('docker-compose.yml', () => {
   });
 
   it.each(all)('mounts into %s only what exists, read-only', (_name, { volumes = [] }) => {
-    for (const volume of volumes) {
+    // Docker's own volumes are made where there is none.
+    for (const volume of volumes.filter((one) => one.startsWith('.'))) {
       const [source = '', , mode] = volume.split(':');
       expect(existsSync(join(projectRoot, source))).toBe(true);
       expect(mode).toBe('ro');
@@ -116,6 +117,21 @@ describe('docker-compose.yml', () => {
   it('starts the agent and Prometheus when the sidecar is healthy', () => {
     for (const name of ['agent', 'prometheus'])
       expect(services[name]?.depends_on).toEqual({ outrigger: { condition: 'service_healthy' } });
+  });
+
+  it('gives the sidecar settings that are valid, and a volume for its state that the image prepares', () => {
+    const { environment = {}, volumes = [] } = services['outrigger'] ?? {};
+    const { status, stdout } = spawnSync(
+      process.execPath,
+      [join(projectRoot, 'src', 'main.ts'), 'validate', '-c', join(projectRoot, 'config', 'outrigger.yaml')],
+      { env: { ...process.env, ...environment }, encoding: 'utf8' },
+    );
+    expect([status, stdout]).toEqual([0, expect.any(String)]);
+    const directory = environment['OUTRIGGER__STATE__DIR'];
+    expect(volumes).toContain(`state:${directory}`);
+    expect(argumentsOf('RUN')).toContainEqual(
+      expect.stringMatching(new RegExp(`^install -d -o 10001 .* ${directory}$`)),
+    );
   });
 
   it('gives the sidecar more time to stop than it takes to drain', () => {

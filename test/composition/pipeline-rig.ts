@@ -13,6 +13,7 @@ import type { AnyModule } from '../../src/pipeline.ts';
 import type { CircuitBreaker } from '../../src/policies/circuit-breaker.ts';
 import { seededRandom } from '../../src/core/random.ts';
 import { endpointSetOf } from '../support/endpoint-sets.ts';
+import { memoryStores } from '../../src/stores/memory/stores.ts';
 import { FakeClock } from '../support/fake-clock.ts';
 import { ControlledBody, EventLog, Script, cancelledOutcome } from '../support/policy-kit.ts';
 import { exchangeAt, identity, respond } from '../support/policy-kit.ts';
@@ -35,6 +36,7 @@ export interface Call {
 
 export class PipelineRig {
   readonly clock = new FakeClock();
+  readonly stores = memoryStores(this.clock);
   readonly events = new EventLog();
   readonly upstreams = new Map<string, Upstream>();
 
@@ -88,11 +90,14 @@ export class PipelineRig {
       random: seededRandom(3),
       emit: this.events.emit,
       upstream,
+      owner: upstream,
       credentials: [],
+      endpoints: [],
       sendTo: (name) => {
         const target = this.upstreams.get(name);
         return target && { identity: identity(name), send: target.send };
       },
+      stores: () => this.stores,
     };
   }
 }

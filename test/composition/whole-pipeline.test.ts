@@ -10,8 +10,11 @@ import { PipelineRig, STREAM, answers, stalls } from './pipeline-rig.ts';
 
 const EVERYTHING = {
   deadline: { after: '20s' },
+  bulkhead: { maxConcurrent: 3, adaptive: { min: 1, initial: 2 }, maxQueue: 3, queueTimeout: '4s' },
   retry: { maxRetries: 2 },
+  hedge: { after: '500ms', maxSpares: 2, budget: { floor: 5 } },
   pacing: { maxQueue: 3, maxWait: '8s' },
+  adaptiveThrottling: { minimumRequests: 3, window: '10s' },
   circuitBreaker: { consecutiveFailures: 4, openFor: '2s', slowCallRatio: 0.9, slowCall: '3s', probes: 2 },
   attemptTimeout: { connect: '1s', firstByte: '4s', idle: '2s' },
   credentials: { value: 'Bearer x' },
@@ -53,7 +56,7 @@ const anyCall = fc.record({
   end: fc.constantFrom(...ENDINGS),
 });
 
-describe('fallback -> deadline -> retry -> pacing -> circuit-breaker -> select -> attempt-timeout -> credentials', () => {
+describe('all policies around a call and its attempts', () => {
   it('loses no answer and leaves nothing behind, whatever the upstreams do and whenever clients leave', async () => {
     await fc.assert(
       fc.asyncProperty(
@@ -107,9 +110,11 @@ describe('fallback -> deadline -> retry -> pacing -> circuit-breaker -> select -
             }
           }
           expect(rig.clock.pendingTimers).toBe(0);
+          for (const { policies } of rig.upstreams.values())
+            expect(policies.get('bulkhead')?.snapshot()).toMatchObject({ active: 0, queued: 0 });
           for (const { exchange } of started) {
             expect(exchange.cancellation.listenerCount).toBe(0);
-            expect(exchange.attempts.length).toBeLessThanOrEqual(2 * 4);
+            expect(exchange.attempts.length).toBeLessThanOrEqual(2 * 4 * 3);
           }
         },
       ),

@@ -8,8 +8,8 @@ import { devNull } from 'node:os';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { expect, test, vi } from 'vitest';
-import { systemClock, type Clock, type TimerHandle } from '../../src/core/clock.ts';
 import { Sidecar } from '../../src/sidecar.ts';
+import { CountingClock } from '../support/counting-clock.ts';
 import { closedPort } from '../support/dead-ports.ts';
 import { leakCheck } from '../support/leak-check.ts';
 import { rawClient, requestBytes, type RawClient, type RequestInit } from '../support/raw-client.ts';
@@ -26,45 +26,6 @@ import { turns } from '../support/turns.ts';
 const MIB = 1024 * 1024;
 /** Exchanges of every kind in a round, at the same time. */
 const AT_ONCE = 3;
-
-/** The system's time, with a count of what is armed: timers that do not keep the process alive are seen nowhere else. */
-class CountingClock implements Clock {
-  readonly armed = new Set<TimerHandle>();
-
-  now(): number {
-    return systemClock.now();
-  }
-
-  wallTime(): Date {
-    return systemClock.wallTime();
-  }
-
-  wallMs(): number {
-    return systemClock.wallMs();
-  }
-
-  setTimer(ms: number, fn: () => void): TimerHandle {
-    return this.#armed(fn, (once) => systemClock.setTimer(ms, once));
-  }
-
-  setBackgroundTimer(ms: number, fn: () => void): TimerHandle {
-    return this.#armed(fn, (once) => systemClock.setBackgroundTimer(ms, once));
-  }
-
-  clearTimer(timer: TimerHandle): void {
-    this.armed.delete(timer);
-    systemClock.clearTimer(timer);
-  }
-
-  #armed(fn: () => void, arm: (once: () => void) => TimerHandle): TimerHandle {
-    const timer = arm(() => {
-      this.armed.delete(timer);
-      fn();
-    });
-    this.armed.add(timer);
-    return timer;
-  }
-}
 
 /** By the first part of the path. */
 const STEPS: Readonly<Record<string, RequestStep>> = {
@@ -201,7 +162,7 @@ const whileNotReading: Moment = async (on, client, target) => {
 
 const whileBackingOff: Moment = async ({ backingOff }, client, target) => {
   void client.send('\r\n');
-  await expect.poll(() => backingOff.has(target), { interval: 1 }).toBe(true);
+  await expect.poll(() => backingOff.has(target), { interval: 1, timeout: 5_000 }).toBe(true);
 };
 
 const inTunnel =

@@ -97,3 +97,22 @@ it('only the word of the operator makes other POSTs safe, and only for the upstr
   expect((await own.send({ method: 'POST', path: '/other/x', body: 'other' })).status).toBe(502);
   expect(billed(upstream)).toEqual([2, 1]);
 });
+
+it('a client that sends again with the same key is billed once, or told that nobody knows', async () => {
+  await using upstream = await scriptedUpstream(
+    (_, n) => (n % 2 === 0 ? disconnects[(n / 2) % disconnects.length] : undefined) ?? respond(),
+  );
+  const once = `policies: { ${AT_ONCE}, idempotency: { forward: none } }`;
+  await using own = await ownSidecar(apiAt(upstream.origin, once));
+  const ends = new Set<string>();
+  for (let n = 1; n <= 60; n++) {
+    for (let tries = 0; tries < 3; tries++) {
+      const init = { method: 'POST', headers: { 'Idempotency-Key': `k-${n}` }, body: `call ${n}` };
+      const response = await own.send(init);
+      await response.ended();
+      if (tries === 2) ends.add(`${response.status} ${response.header('x-outrigger-code') ?? 'answered'}`);
+    }
+  }
+  expect(Math.max(...billed(upstream))).toBe(1);
+  expect(ends).toEqual(new Set(['200 answered', '500 answered', '409 outcome_unknown']));
+});

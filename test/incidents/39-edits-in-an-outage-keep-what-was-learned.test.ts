@@ -1,10 +1,11 @@
 /**
  * Someone edited the configuration in the middle of an outage. The reload forgot the open circuits, and everything that
- * had been held back fell upon the sick upstream again. What a breaker and a budget have learned outlives a reload.
+ * had been held back fell upon the sick upstream again. What a breaker and a budget have learned outlives a reload, and a restart.
  */
 import { expect, it } from 'vitest';
 import { scriptedUpstream } from '../support/scripted-upstream.ts';
 import { respond } from '../support/steps/answers.ts';
+import { temporaryDirectory } from '../cli/fixture.ts';
 import { apiAt, ownSidecar } from './own-sidecar.ts';
 
 const settings = (openFor: string, maxRetries: number): string =>
@@ -48,4 +49,20 @@ it('failures that were counted before an edit elsewhere still count after it', a
   await own.edit(apiAt(upstream.origin, `${policies}, idempotent: true`));
   expect((await own.send()).header('x-outrigger-code')).toBeUndefined();
   expect((await own.send()).header('x-outrigger-code')).toBe('circuit_open');
+});
+
+it('a restart in the middle of an outage keeps what an edit would have kept', async () => {
+  await using upstream = await scriptedUpstream([respond({ status: 503 })]);
+  const state = `state: { dir: ${temporaryDirectory()} }\n`;
+  {
+    await using own = await ownSidecar(state + apiAt(upstream.origin, settings('15s', 0)));
+    for (let n = 1; n <= 3; n++) expect((await own.send()).status).toBe(503);
+    await own.sidecar.stop();
+  }
+  await using own = await ownSidecar(state + apiAt(upstream.origin, settings('20s', 0)));
+  expect((await own.send()).header('x-outrigger-code')).toBe('circuit_open');
+  expect(upstream.requests).toHaveLength(3);
+  await own.clock.advance(17_000);
+  expect((await own.send()).header('x-outrigger-code')).toBeUndefined();
+  expect(upstream.requests).toHaveLength(4);
 });

@@ -96,7 +96,7 @@ describe('the pool', () => {
     expect(outcome).toMatchObject({ otherCredential: true, verdict: { class: 'throttled' } });
     expect(rig.states).toEqual(['cooling', 'ready']);
     expect(rig.kit.events.of('credential-cooling')).toEqual([
-      { upstream: 'main', credential: 'key-1', forMs: 20_000 },
+      { upstream: 'main', credential: 'key-1', forMs: 20_000, hinted: false },
     ]);
     await rig.pass(20_000);
     await rig.attempt(respond());

@@ -11,6 +11,7 @@ import type { Retry } from '../../src/policies/retry.ts';
 import { CompileError, compileUpstreams } from '../../src/runtime/compile.ts';
 import { Inventory } from '../../src/runtime/inventory.ts';
 import type { LiveUpstream } from '../../src/runtime/upstream.ts';
+import { memoryStores } from '../../src/stores/memory/stores.ts';
 import { ConnectionWatch } from '../../src/transport/connection-watch.ts';
 import { EndpointTransport } from '../../src/transport/endpoint-transport.ts';
 import { FakeClock } from '../support/fake-clock.ts';
@@ -36,6 +37,8 @@ class Generations {
   readonly events = new EventLog();
   #inventory = new Inventory();
   upstreams = new Map<string, LiveUpstream>();
+  /** What the stores that sidecars share are built from. */
+  sharedIn: unknown = null;
 
   /** @throws what compiling throws; the generation before stays in force then */
   apply(upstreams: Record<string, object>, tamper: (config: Config) => void = () => undefined): void {
@@ -57,6 +60,8 @@ class Generations {
       emit: events.emit,
       watch,
       recipient: (name) => this.upstreams.get(name),
+      sharedIn: this.sharedIn,
+      stores: () => memoryStores(clock),
     });
     this.#inventory = inventory;
   }
@@ -162,6 +167,30 @@ describe('a reload', () => {
     generations.apply({ a: keys({ name: 'renamed', value: 'two' }) });
     await run('renamed', 200);
     expect(pause()).toBe(0);
+  });
+
+  it('builds anew what shares, with what it knows, where another store is shared, and leaves the rest', async () => {
+    const generations = new Generations();
+    const a = { policies: { circuitBreaker: {}, retry: {} } };
+    const b = breaker({ shared: false });
+    generations.apply({ a, b });
+    await generations.trip();
+    const [shared, retry] = [generations.breaker, generations.policy('retry')];
+    const own = generations.policy('circuit-breaker', 'b');
+    generations.sharedIn = { url: 'redis://127.0.0.1:1' };
+    generations.apply({ a, b });
+    expect(generations.breaker).not.toBe(shared);
+    expect(generations.breaker.state).toBe('open');
+    expect(generations.policy('retry')).toBe(retry);
+    expect(generations.policy('circuit-breaker', 'b')).toBe(own);
+  });
+
+  it('keeps an open circuit open where the addresses changed', async () => {
+    const generations = new Generations();
+    generations.apply({ a: breaker({}) });
+    await generations.trip();
+    generations.apply({ a: { ...breaker({}), endpoints: [{ url: 'http://127.0.0.1:10' }] } });
+    expect(generations.breaker.state).toBe('open');
   });
 
   it('keeps the breakers of two upstreams apart', async () => {

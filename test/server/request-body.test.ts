@@ -273,4 +273,27 @@ describe('a body that is complete', () => {
       expect((await taken(on.body)).length).toBe(bytes);
     }
   });
+
+  it('can be sent by two attempts side by side, and by one that outlives what was kept', async () => {
+    await using on = await upload({ limits });
+    const [one, two] = ['a'.repeat(300_000), 'b'.repeat(300_000)];
+    const early = on.body.open() as Readable;
+    early.read(0);
+    expect(on.body.shareable).toBe(false);
+    sendChunk(on.client, one);
+    sendChunk(on.client, two);
+    sendEnd(on.client);
+    await on.body.whole();
+    expect(on.body.shareable).toBe(true);
+    const [second, third] = [taken(on.body), on.body.open() as Readable];
+    on.body.forget();
+    expect(on.body.shareable).toBe(false);
+    const pieces: Buffer[] = [];
+    for await (const piece of early as AsyncIterable<Buffer>) pieces.push(piece);
+    expect(Buffer.concat(pieces).toString()).toBe(one + two);
+    expect(await second).toBe(one + two);
+    let left = 0;
+    for await (const piece of third as AsyncIterable<Buffer>) left += piece.length;
+    expect(left).toBe(600_000);
+  });
 });

@@ -16,6 +16,7 @@ export function registeredMetrics(): RegisteredMetric[] {
     configHash: () => '',
     tunnels: () => 0,
     replayBytes: () => 0,
+    storeIsUp: () => undefined,
     upstreams: () => [],
   });
   return registry.getMetricsAsArray().map((metric) => {

@@ -24,6 +24,7 @@ const WORD_OF_TYPE: Readonly<Record<string, string>> = {
   Size: 'size',
   ListenAddress: 'host:port',
   FilePath: 'a path',
+  FolderPath: 'a path',
 };
 
 /** What `path` is in the configuration; `*` stands for any name of a map, `[]` for an entry of a list. */

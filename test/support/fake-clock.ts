@@ -74,5 +74,5 @@ export class FakeClock implements Clock {
 
 /** Lets every promise that can settle without time or I/O do so. */
 export async function settle(): Promise<void> {
-  for (let i = 0; i < 30; i++) await Promise.resolve();
+  for (let i = 0; i < 100; i++) await Promise.resolve();
 }

@@ -26,6 +26,7 @@ import { verdictOf } from '../../src/core/verdict.ts';
 import type { Verdict } from '../../src/core/verdict.ts';
 import { generic } from '../../src/dialects/generic.ts';
 import { classifier } from '../../src/endpoints/classify.ts';
+import { memoryStores } from '../../src/stores/memory/stores.ts';
 import { FakeClock } from './fake-clock.ts';
 
 export { bodyOfBytes as bytesBody, NO_BODY };
@@ -234,6 +235,7 @@ export interface Kit {
 export function kit(deps: Partial<PolicyDeps> = {}): Kit {
   const clock = new FakeClock();
   const events = new EventLog();
+  const stores = memoryStores(clock);
   return {
     clock,
     events,
@@ -242,8 +244,11 @@ export function kit(deps: Partial<PolicyDeps> = {}): Kit {
       random: seededRandom(7),
       emit: events.emit,
       upstream: 'main',
+      owner: 'main',
       credentials: [],
+      endpoints: [],
       sendTo: () => undefined,
+      stores: () => stores,
       ...deps,
     },
   };

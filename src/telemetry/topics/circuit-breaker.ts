@@ -15,7 +15,15 @@ export const circuitBreaker: Topic = {
       help: 'Calls that an open circuit breaker refused.',
       labels: ['upstream'],
     });
-    bus.on('breaker-changed', ({ upstream, to }) => transitions.add([upstream, to]));
+    const heeded = new CounterFamily(registry, {
+      name: 'outrigger_breaker_hints_total',
+      help: 'Times that the circuit breaker opened because another sidecar said so.',
+      labels: ['upstream'],
+    });
+    bus.on('breaker-changed', ({ upstream, to, cause }) => {
+      transitions.add([upstream, to]);
+      if (cause === 'hint') heeded.add([upstream]);
+    });
     bus.on('breaker-refused', ({ upstream }) => refused.add([upstream]));
   },
 
@@ -29,16 +37,18 @@ export const circuitBreaker: Topic = {
   },
 
   log(bus, log) {
-    bus.on('breaker-changed', ({ upstream, from, to, openForMs }) => {
+    bus.on('breaker-changed', ({ upstream, from, to, openForMs, cause }) => {
       const level = to === 'open' || to === 'isolated' ? 'warn' : 'info';
       log[level](
-        { upstream, from, to, ...(openForMs > 0 && { openForMs: rounded(openForMs) }) },
+        { upstream, from, to, cause, ...(openForMs > 0 && { openForMs: rounded(openForMs) }) },
         'circuit breaker',
       );
     });
   },
 
   journal(bus, note) {
-    bus.on('breaker-changed', ({ upstream, from, to }) => note('breaker-changed', upstream, { from, to }));
+    bus.on('breaker-changed', ({ upstream, from, to, cause }) =>
+      note('breaker-changed', upstream, { from, to, cause }),
+    );
   },
 };

@@ -17,9 +17,15 @@ export const credentials: Topic = {
       help: 'Calls that were refused because no credential could be used.',
       labels: ['upstream', 'reason'],
     });
-    bus.on('credential-cooling', ({ upstream, credential }) =>
-      transitions.add([upstream, credential, 'cooling']),
-    );
+    const heeded = new CounterFamily(registry, {
+      name: 'outrigger_credential_hints_total',
+      help: 'Times that a credential cooled down because another sidecar said so.',
+      labels: ['upstream', 'credential'],
+    });
+    bus.on('credential-cooling', ({ upstream, credential, hinted }) => {
+      transitions.add([upstream, credential, 'cooling']);
+      if (hinted) heeded.add([upstream, credential]);
+    });
     bus.on('credential-out', ({ upstream, credential }) => transitions.add([upstream, credential, 'out']));
     bus.on('credential-back', ({ upstream, credential }) => transitions.add([upstream, credential, 'ready']));
     bus.on('credential-missing', ({ upstream, reason }) => missing.add([upstream, reason]));
@@ -38,8 +44,8 @@ export const credentials: Topic = {
   },
 
   log(bus, log) {
-    bus.on('credential-cooling', ({ upstream, credential, forMs }) =>
-      log.warn({ upstream, credential, forMs: rounded(forMs) }, 'credential cools down'),
+    bus.on('credential-cooling', ({ upstream, credential, forMs, hinted }) =>
+      log.warn({ upstream, credential, forMs: rounded(forMs), hinted }, 'credential cools down'),
     );
     bus.on('credential-out', ({ upstream, credential, cause, forMs }) =>
       log.warn(
@@ -53,8 +59,8 @@ export const credentials: Topic = {
   },
 
   journal(bus, note) {
-    bus.on('credential-cooling', ({ upstream, credential, forMs }) =>
-      note('credential-cooling', upstream, { credential, forMs: Math.round(forMs) }),
+    bus.on('credential-cooling', ({ upstream, credential, forMs, hinted }) =>
+      note('credential-cooling', upstream, { credential, forMs: Math.round(forMs), hinted }),
     );
     bus.on('credential-out', ({ upstream, credential, cause, forMs }) =>
       note('credential-out', upstream, {

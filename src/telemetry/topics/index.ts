@@ -1,7 +1,10 @@
 /** Everything that telemetry knows of, one file each. The order means nothing. */
 import type { Topic } from '../topic.ts';
+import { adaptiveThrottling } from './adaptive-throttling.ts';
 import { attemptTimeout } from './attempt-timeout.ts';
 import { attempts } from './attempts.ts';
+import { bulkhead } from './bulkhead.ts';
+import { cache } from './cache.ts';
 import { circuitBreaker } from './circuit-breaker.ts';
 import { configuration } from './configuration.ts';
 import { credentials } from './credentials.ts';
@@ -9,16 +12,24 @@ import { deadline } from './deadline.ts';
 import { endpoints } from './endpoints.ts';
 import { exchanges } from './exchanges.ts';
 import { fallback } from './fallback.ts';
+import { hedge } from './hedge.ts';
+import { idempotency } from './idempotency.ts';
 import { pacing } from './pacing.ts';
 import { processTopic } from './process.ts';
+import { rateLimit } from './rate-limit.ts';
 import { resume } from './resume.ts';
 import { retry } from './retry.ts';
 import { spendCap } from './spend-cap.ts';
+import { state } from './state.ts';
+import { store } from './store.ts';
 import { usage } from './usage.ts';
 
 export const TOPICS: readonly Topic[] = [
+  adaptiveThrottling,
   attemptTimeout,
   attempts,
+  bulkhead,
+  cache,
   circuitBreaker,
   configuration,
   credentials,
@@ -26,10 +37,15 @@ export const TOPICS: readonly Topic[] = [
   endpoints,
   exchanges,
   fallback,
+  hedge,
+  idempotency,
   pacing,
   processTopic,
+  rateLimit,
   resume,
   retry,
   spendCap,
+  state,
+  store,
   usage,
 ];

@@ -81,6 +81,11 @@ export class EndpointSet {
     if (this.#members.length > 1) this.#deps.sessions?.answered(request, head, name);
   }
 
+  /** Its configuration is in force now: what others had on their lists, and it has not, is gone. */
+  takeOver(): void {
+    this.#deps.roster.retain(new Set(this.members.map(({ name }) => name)));
+  }
+
   /** From now on the list stays as it is. */
   dispose(): void {
     this.#retired = true;

@@ -44,6 +44,11 @@ export class Roster {
     this.#members.delete(name);
   }
 
+  /** Forgets all others. */
+  retain(names: ReadonlySet<string>): void {
+    for (const name of [...this.#members.keys()]) if (!names.has(name)) this.#members.delete(name);
+  }
+
   #changed(endpoint: string, from: EndpointState, to: EndpointState): void {
     this.version += 1;
     this.#deps.emit('endpoint-changed', { upstream: this.#deps.upstream, endpoint, from, to });

@@ -27,6 +27,11 @@ export class Runtime {
       .sort((a, b) => b.prefix.length - a.prefix.length);
   }
 
+  /** This generation is in force now, and the one before is not. */
+  takeOver(): void {
+    for (const upstream of this.upstreams.values()) upstream.takeOver();
+  }
+
   /** Another generation is in force: exchanges under way go on with what there is. */
   retire(): void {
     for (const upstream of this.upstreams.values()) upstream.retire();

@@ -171,6 +171,7 @@ export class Supervisor {
     const generation = (this.#runtime?.generation ?? 0) + 1;
     this.#runtime?.retire();
     this.#runtime = new Runtime({ generation, hash: loaded.hash, upstreams });
+    this.#runtime.takeOver();
     this.#loaded = loaded;
     this.#inventory = inventory;
     this.#stores = live;

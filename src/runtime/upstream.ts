@@ -71,6 +71,11 @@ export class LiveUpstream {
       : this.#sendByCall(exchange, cancellation);
   }
 
+  /** It is in force now. */
+  takeOver(): void {
+    this.endpoints.takeOver();
+  }
+
   /** The lists of endpoints stay as they are from now on. */
   retire(): void {
     this.endpoints.dispose();

@@ -43,6 +43,21 @@ test('the operator’s decision outlives a reload that changes weights', async (
   ]);
 });
 
+test('an endpoint that left the list and comes back is as good as new, also by reloads', async () => {
+  await using a = await scriptedUpstream([respond({ body: 'a' })]);
+  await using b = await scriptedUpstream([respond({ body: 'b' })]);
+  await using admin = await adminWith(yamlFor(a.origin, b.origin));
+  await set(admin, a.origin, 'disable');
+  for (const origins of [[b.origin], [a.origin, b.origin]]) {
+    await admin.rewrite(yamlFor(...origins));
+    expect((await admin.post('/admin/reload')).json).toMatchObject({ applied: true });
+  }
+  expect((await admin.get('/admin/upstreams/models')).json['endpoints']).toMatchObject([
+    { name: a.origin, state: 'available' },
+    { name: b.origin, state: 'available' },
+  ]);
+});
+
 test('with all endpoints taken out calls are refused, and say so', async () => {
   await using a = await scriptedUpstream([respond({ body: 'a' })]);
   await using admin = await adminWith(yamlFor(a.origin));

@@ -82,7 +82,7 @@ describe('a file of endpoints', () => {
   ])('that says %j is refused, and the place is told', (text, message) => {
     writeFileSync(path(), text);
     const { said } = follow(path());
-    const told = String(said[0]).replace(`${path()}: `, '');
+    const told = (said[0] as string).replace(`${path()}: `, '');
     if (typeof message === 'string') expect(told).toBe(message);
     else expect(told).toMatch(message);
   });

@@ -4,6 +4,7 @@
  */
 import { Buffer } from 'node:buffer';
 import { crc32 } from 'node:zlib';
+import { ownBytes } from './own-bytes.ts';
 import type { StoredAnswer } from '../core/stored-answer.ts';
 
 /** "OA" and the version; raised with every change of the layout. */
@@ -29,8 +30,8 @@ export function encodeAnswer({ head, chunks, trailers }: StoredAnswer): Uint8Arr
   const prefix = Buffer.alloc(PREFIX_BYTES);
   prefix.set(MAGIC);
   prefix.writeUInt32BE(json.length, LENGTH_AT);
-  const all = Buffer.concat([prefix, json, ...chunks]);
-  all.writeUInt32BE(crc32(all.subarray(LENGTH_AT)), CHECKSUM_AT);
+  const all = ownBytes([prefix, json, ...chunks]);
+  new DataView(all.buffer).setUint32(CHECKSUM_AT, crc32(all.subarray(LENGTH_AT)));
   return all;
 }
 

@@ -3,6 +3,7 @@ import { Buffer } from 'node:buffer';
 import { crc32 } from 'node:zlib';
 import type { Shelved } from '../core/answer-store.ts';
 import { decodeAnswer, encodeAnswer } from './answer-encoding.ts';
+import { ownBytes } from './own-bytes.ts';
 
 /** "OC" and the version; raised with every change of the layout. */
 const MAGIC = [0x4f, 0x43, 1] as const;
@@ -24,8 +25,8 @@ export function encodeShelved(shelved: Shelved): Uint8Array {
   prefix.set(MAGIC);
   prefix.writeUInt32BE(json.length, LENGTH_AT);
   const answer = shelved.kind === 'answer' ? encodeAnswer(shelved.answer) : NOTHING;
-  const all = Buffer.concat([prefix, json, answer]);
-  all.writeUInt32BE(crc32(all.subarray(LENGTH_AT)), CHECKSUM_AT);
+  const all = ownBytes([prefix, json, answer]);
+  new DataView(all.buffer).setUint32(CHECKSUM_AT, crc32(all.subarray(LENGTH_AT)));
   return all;
 }
 

@@ -66,7 +66,7 @@ const PATIENCE_MS = 15_000;
 
 /** Bytes by which a round may seem to grow, because code is still being compiled. */
 const HEAP_TOLERANCE = 250_000;
-const BUFFER_TOLERANCE = 50_000;
+const BUFFER_TOLERANCE = 20_000;
 /**
  * Objects that may be left of each exchange. They are counted exactly; but a pool that finds room for one more is a hundred,
  * and a few may in any run: there are rounds enough that those do not look like one left of each exchange.

@@ -52,7 +52,7 @@ export class ReachableEndpoint implements Candidate {
   }
 
   get active(): number {
-    return this.member.active;
+    return this.member.strain(this.#now());
   }
 
   get latencyMs(): number {

@@ -2,6 +2,8 @@
  * What happens to one endpoint: who says it may not be used, what it has to do, how quick it is. It lives through reloads
  * and is the same object for all variants of an upstream's policies.
  */
+import { CallRatesWindow } from '../algorithms/call-rates.ts';
+import type { CallRates } from '../algorithms/call-rates.ts';
 import { FadingCount } from '../algorithms/fading-count.ts';
 import { PeakEwma } from '../algorithms/peak-ewma.ts';
 import type { EndpointState, Health, Operation } from '../core/endpoint.ts';
@@ -21,6 +23,8 @@ const MAX_FAILURE_MS = 30_000;
 /** How long a failure counts as something that an endpoint still has to do, and how much all of them do at most. */
 const STRAIN_DECAY_MS = 10_000;
 const MAX_STRAIN = 1_000;
+/** Over how long rates are told. */
+const RATES_MS = 60_000;
 
 export class Member {
   readonly name: string;
@@ -33,6 +37,7 @@ export class Member {
   readonly #deps: MemberDeps;
   readonly #latency: PeakEwma;
   readonly #failures: FadingCount;
+  readonly #rates: CallRatesWindow;
   #operation: Operation = 'enabled';
   #health: Health = 'unknown';
   #ejected = false;
@@ -43,6 +48,7 @@ export class Member {
     this.availableSince = deps.now();
     this.#latency = new PeakEwma(LATENCY_DECAY_MS, this.availableSince);
     this.#failures = new FadingCount(STRAIN_DECAY_MS, MAX_STRAIN, this.availableSince);
+    this.#rates = new CallRatesWindow(RATES_MS, this.availableSince);
   }
 
   get state(): EndpointState {
@@ -86,14 +92,21 @@ export class Member {
     return this.active + this.#failures.valueAt(now);
   }
 
+  /** Over the last minute. */
+  rates(now: number): CallRates {
+    return this.#rates.rates(now);
+  }
+
   begin(): void {
     this.active += 1;
     this.total += 1;
+    this.#rates.begun(this.#deps.now());
   }
 
   /** How an attempt ended, up to its response head. */
   observe(durationMs: number, failed: boolean, now: number): void {
     if (failed) this.#failures.add(now);
+    this.#rates.ended(durationMs, failed, now);
     this.#latency.observe(failed ? this.#penaltyMs(durationMs, now) : durationMs, now);
   }
 

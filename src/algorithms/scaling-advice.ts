@@ -3,12 +3,8 @@
  * for what lasts, in a band between two thresholds none is given at all, and after each change there is a pause. Told again
  * and again how things are; asks no clock.
  */
+import type { ScalingAdvice } from '../core/scaling.ts';
 import { RollingCounts } from './rolling-counts.ts';
-
-/** `out`: more. `in`: fewer. */
-export const SCALING_ADVICE = ['hold', 'out', 'in'] as const;
-
-export type ScalingAdvice = (typeof SCALING_ADVICE)[number];
 
 export interface ScalingRules {
   /** Calls an instance, on average, above which there should be more instances. */

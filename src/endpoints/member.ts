@@ -93,8 +93,8 @@ export class Member {
   }
 
   /** Over the last minute. */
-  rates(now: number): CallRates {
-    return this.#rates.rates(now);
+  rates(): CallRates {
+    return this.#rates.rates(this.#deps.now());
   }
 
   begin(): void {

@@ -1,10 +1,11 @@
 /** Looks at an upstream once a second, and lets an advisor draw its conclusions. */
 import { ScalingAdvisor } from '../algorithms/scaling-advice.ts';
-import type { ScalingAdvice, ScalingRules, ScalingSample } from '../algorithms/scaling-advice.ts';
+import type { ScalingRules, ScalingSample } from '../algorithms/scaling-advice.ts';
 import type { Attendant } from '../core/attendant.ts';
 import type { Clock, TimerHandle } from '../core/clock.ts';
 import type { EndpointState } from '../core/endpoint.ts';
 import type { Emit } from '../core/events.ts';
+import type { ScalingAdvice } from '../core/scaling.ts';
 import type { ScalingOptions } from '../schema/scaling.ts';
 import type { EndpointSet } from './endpoint-set.ts';
 import type { ReachableEndpoint } from './reachable.ts';

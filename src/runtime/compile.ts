@@ -23,6 +23,7 @@ import { withRemainingTime } from '../endpoints/remaining-time.ts';
 import type { Way } from '../endpoints/reachable.ts';
 import { withRewrittenAnswers } from '../endpoints/rewrite-answer.ts';
 import { Roster } from '../endpoints/roster.ts';
+import type { ScalingWatch } from '../endpoints/scaling-watch.ts';
 import { Sessions } from '../endpoints/sessions.ts';
 import { selectEndpoint } from '../endpoints/select-endpoint.ts';
 import { ATTEMPT_POLICIES, EXCHANGE_POLICIES, compose } from '../pipeline.ts';
@@ -32,6 +33,7 @@ import { EndpointTransport } from '../transport/endpoint-transport.ts';
 import { affinityFor, balancerOf, setOptionsOf } from './balancers.ts';
 import type { Inventory } from './inventory.ts';
 import { retire } from './retire.ts';
+import { scalingWatchFor } from './scaling.ts';
 import { transportOptionsOf } from './transport-options.ts';
 import { LiveUpstream } from './upstream.ts';
 import type { LiveOverride, UpstreamSettings } from './upstream.ts';
@@ -117,6 +119,7 @@ class UpstreamCompiler {
         matches: callMatcher(match),
         ...this.#pipeline({ owner: `${this.#name}/${name}`, differing: policies, policies: new Map() }),
       })),
+      scaling: (upstream) => this.#scaling(upstream),
     });
   }
 
@@ -168,6 +171,15 @@ class UpstreamCompiler {
       },
     };
     return new EndpointSet(deps, setOptionsOf(balance));
+  }
+
+  #scaling(live: LiveUpstream): ScalingWatch | undefined {
+    const { clock, emit } = this.#deps;
+    return scalingWatchFor(this.#config.scaling, {
+      ...{ clock, emit, upstream: this.#name, inventory: this.#inventory },
+      endpoints: live.endpoints,
+      waiting: () => live.waiting,
+    });
   }
 
   #sessions(): Sessions | undefined {
@@ -272,5 +284,6 @@ function settingsOf(config: UpstreamConfig): UpstreamSettings {
     bufferFirstBytes: config.bufferFirst,
     upgrades: config.upgrades,
     tunnelIdleMs: config.tunnelIdle,
+    capacity: config.scaling ? config.scaling.capacity : undefined,
   };
 }

@@ -125,6 +125,7 @@ export class Supervisor {
 
   /** Closes all connections to upstreams and to Redis, and ends what policies do in the background. */
   async dispose(): Promise<void> {
+    this.#runtime?.retire();
     const parts = new Inventory(this.#inventory).dropped();
     for (const part of parts) if (isDisposable(part)) part.dispose();
     const transports = parts.filter((part) => part instanceof EndpointTransport);

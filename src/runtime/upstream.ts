@@ -5,6 +5,7 @@ import type { Exchange, UpstreamIdentity } from '../core/exchange.ts';
 import type { Outcome } from '../core/outcome.ts';
 import type { Next, Policy, Scope, Snapshot } from '../core/policy.ts';
 import type { EndpointSet } from '../endpoints/endpoint-set.ts';
+import type { ScalingWatch } from '../endpoints/scaling-watch.ts';
 
 export interface UpstreamSettings {
   /** Path prefix on the shared listener; undefined when it only has a listener of its own. */
@@ -17,6 +18,8 @@ export interface UpstreamSettings {
   readonly upgrades: readonly string[];
   /** Longest silence on an upgraded connection. */
   readonly tunnelIdleMs: number;
+  /** Calls that an endpoint has room for; undefined where the operator did not say. */
+  readonly capacity: number | undefined;
 }
 
 export interface PolicySnapshot {
@@ -41,6 +44,8 @@ export class LiveUpstream {
   readonly settings: UpstreamSettings;
   readonly endpoints: EndpointSet;
   readonly policies: ReadonlyMap<string, Policy<Scope>>;
+  /** Undefined where no advice on scaling is wanted. */
+  readonly scaling: ScalingWatch | undefined;
   readonly #run: Next<Exchange>;
   readonly #overrides: readonly LiveOverride[];
 
@@ -51,6 +56,7 @@ export class LiveUpstream {
     policies: ReadonlyMap<string, Policy<Scope>>;
     run: Next<Exchange>;
     overrides: readonly LiveOverride[];
+    scaling?: (upstream: LiveUpstream) => ScalingWatch | undefined;
   }) {
     this.identity = init.identity;
     this.settings = init.settings;
@@ -58,6 +64,7 @@ export class LiveUpstream {
     this.policies = init.policies;
     this.#run = init.run;
     this.#overrides = init.overrides;
+    this.scaling = init.scaling?.(this);
   }
 
   get name(): string {
@@ -74,10 +81,12 @@ export class LiveUpstream {
   /** It is in force now. */
   takeOver(): void {
     this.endpoints.takeOver();
+    this.scaling?.start();
   }
 
   /** The lists of endpoints stay as they are from now on. */
   retire(): void {
+    this.scaling?.stop();
     this.endpoints.dispose();
     for (const { endpoints } of this.#overrides) endpoints.dispose();
   }
@@ -86,6 +95,19 @@ export class LiveUpstream {
   everyPolicy(name: string): Policy<Scope>[] {
     const all = [this.policies, ...this.#overrides.map(({ policies }) => policies)];
     return all.flatMap((policies) => policies.get(name) ?? []);
+  }
+
+  /** Calls that wait for a place in a bulkhead. */
+  get waiting(): number {
+    return this.bulkheads.reduce((sum, { queued }) => sum + queued, 0);
+  }
+
+  /** Its own, and those of its overrides. */
+  get bulkheads(): { readonly limit: number; readonly queued: number }[] {
+    return this.everyPolicy('bulkhead').map((policy) => {
+      const { limit, queued } = policy.snapshot();
+      return { limit: Number(limit), queued: Number(queued) };
+    });
   }
 
   snapshots(): PolicySnapshot[] {

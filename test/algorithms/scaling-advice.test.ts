@@ -1,7 +1,8 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { ScalingAdvisor } from '../../src/algorithms/scaling-advice.ts';
-import type { ScalingAdvice, ScalingRules } from '../../src/algorithms/scaling-advice.ts';
+import type { ScalingRules } from '../../src/algorithms/scaling-advice.ts';
+import type { ScalingAdvice } from '../../src/core/scaling.ts';
 
 const SECOND = 1_000;
 const MINUTE = 60_000;

@@ -26,6 +26,7 @@ export const endpointSchema = {
     priority: { type: 'integer' },
     zone: { type: 'string' },
     metadata: { type: 'object', additionalProperties: { type: 'string' } },
+    instance: { type: 'string' },
     active: { type: 'integer' },
     total: { type: 'integer' },
     latencyMs: { type: 'number' },
@@ -46,6 +47,15 @@ const upstreamSchema = {
     panicking: { type: 'boolean' },
     saturation: { type: ['number', 'null'] },
     scaling: { type: 'object', properties: scalingShape },
+    discovery: {
+      type: 'object',
+      properties: {
+        kind: { type: 'string' },
+        endpoints: { type: 'integer' },
+        ageMs: { type: 'integer' },
+        failure: { type: 'string' },
+      },
+    },
     endpoints: { type: 'array', items: endpointSchema },
     policies: {
       type: 'array',
@@ -98,6 +108,7 @@ function viewOf(upstream: LiveUpstream) {
     panicking: upstream.endpoints.panicking,
     saturation: statisticsOf(upstream).saturation,
     ...(upstream.scaling && { scaling: upstream.scaling.view }),
+    ...(upstream.discovery && { discovery: upstream.discovery }),
     endpoints: upstream.endpoints.members.map(endpointView),
     policies: upstream.snapshots(),
   };
@@ -106,11 +117,12 @@ function viewOf(upstream: LiveUpstream) {
 type EndpointOfUpstream = LiveUpstream['endpoints']['members'][number];
 
 export function endpointView({ endpoint, member, latencyMs, connections }: EndpointOfUpstream) {
-  const { name, weight, priority, zone, metadata } = endpoint;
+  const { name, weight, priority, zone, metadata, instance } = endpoint;
   const { state, active, total } = member;
   return {
     ...{ name, state, weight, priority, metadata },
     ...(zone !== undefined && { zone }),
+    ...(instance !== undefined && { instance }),
     ...{ active, total, latencyMs: Math.round(latencyMs) },
     ...connections(),
   };

@@ -1,7 +1,7 @@
-/** What works for an upstream beside its calls. */
+/** Works beside the calls of an upstream, for as long as its configuration is in force: health checks, statistics. */
 export interface Attendant {
-  /** The configuration that it belongs to is in force. */
+  /** Its configuration is in force. Called once. */
   start(): void;
-  /** It is not any more. */
+  /** Another configuration is in force; nothing of it runs on. Idempotent, also without a start. */
   stop(): void;
 }

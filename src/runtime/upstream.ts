@@ -1,6 +1,8 @@
 /** One upstream, alive: its pipeline, its endpoints, and what the server must know to feed it. */
+import type { Attendant } from '../core/attendant.ts';
 import type { Cancellation } from '../core/cancellation.ts';
 import type { CallFacts } from '../core/dialect.ts';
+import type { DiscoveryStatus, EndpointSource } from '../core/endpoint-source.ts';
 import type { Exchange, UpstreamIdentity } from '../core/exchange.ts';
 import type { Outcome } from '../core/outcome.ts';
 import type { Next, Policy, Scope, Snapshot } from '../core/policy.ts';
@@ -43,9 +45,12 @@ export class LiveUpstream {
   readonly identity: UpstreamIdentity;
   readonly settings: UpstreamSettings;
   readonly endpoints: EndpointSet;
+  /** Where the list of endpoints comes from. */
+  readonly source: EndpointSource;
   readonly policies: ReadonlyMap<string, Policy<Scope>>;
   /** Undefined where no advice on scaling is wanted. */
   readonly scaling: ScalingWatch | undefined;
+  readonly #attendants: readonly Attendant[];
   readonly #run: Next<Exchange>;
   readonly #overrides: readonly LiveOverride[];
 
@@ -53,6 +58,8 @@ export class LiveUpstream {
     identity: UpstreamIdentity;
     settings: UpstreamSettings;
     endpoints: EndpointSet;
+    source: EndpointSource;
+    attendants: readonly Attendant[];
     policies: ReadonlyMap<string, Policy<Scope>>;
     run: Next<Exchange>;
     overrides: readonly LiveOverride[];
@@ -61,14 +68,21 @@ export class LiveUpstream {
     this.identity = init.identity;
     this.settings = init.settings;
     this.endpoints = init.endpoints;
+    this.source = init.source;
     this.policies = init.policies;
     this.#run = init.run;
     this.#overrides = init.overrides;
     this.scaling = init.scaling?.(this);
+    this.#attendants = this.scaling ? [...init.attendants, this.scaling] : init.attendants;
   }
 
   get name(): string {
     return this.identity.name;
+  }
+
+  /** How its endpoints are found; undefined where they stand in the configuration. */
+  get discovery(): DiscoveryStatus | undefined {
+    return this.source.status;
   }
 
   /** Sends an exchange through the whole pipeline. Never throws. */
@@ -80,13 +94,12 @@ export class LiveUpstream {
 
   /** It is in force now. */
   takeOver(): void {
-    this.endpoints.takeOver();
-    this.scaling?.start();
+    for (const attendant of this.#attendants) attendant.start();
   }
 
-  /** The lists of endpoints stay as they are from now on. */
+  /** The lists of endpoints stay as they are from now on, and nothing works beside the calls that are under way. */
   retire(): void {
-    this.scaling?.stop();
+    for (const attendant of this.#attendants) attendant.stop();
     this.endpoints.dispose();
     for (const { endpoints } of this.#overrides) endpoints.dispose();
   }

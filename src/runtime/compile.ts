@@ -168,12 +168,12 @@ class UpstreamCompiler {
       reach: (endpoint) => this.#reach(endpoint, variant),
       left: (endpoint) => {
         roster.forget(endpoint.name);
-        retire(
-          this.#inventory.release([
-            `${name}/endpoint/${endpoint.name}`,
-            `${variant.owner}/${endpoint.name}/`,
-          ]),
-        );
+        const owners = [
+          name,
+          ...Object.keys(this.#config.overrides).map((override) => `${name}/${override}`),
+        ];
+        const policies = owners.map((owner) => `${owner}/${endpoint.name}/`);
+        retire(this.#inventory.release([`${name}/endpoint/${endpoint.name}`, ...policies]));
       },
     };
     return new EndpointSet(deps, setOptionsOf(balance));

@@ -59,8 +59,9 @@ export class ReachableEndpoint implements Candidate {
     return this.member.latencyMs(this.#now());
   }
 
+  /** Those that have none are candidates where no other is left, and then all alike: balancers cannot share by nothing. */
   get weight(): number {
-    const { weight } = this.endpoint;
+    const weight = this.endpoint.weight === 0 ? 1 : this.endpoint.weight;
     const { windowMs, from } = this.#slowStart;
     const age = this.#now() - this.member.availableSince;
     return age >= windowMs ? weight : weight * (from + (1 - from) * (age / windowMs));

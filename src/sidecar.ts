@@ -13,6 +13,7 @@ import type { Random } from './core/random.ts';
 import { systemRandom } from './core/random.ts';
 import { PlaygroundHost } from './playground/host.ts';
 import { StateKeeper } from './runtime/state-keeper.ts';
+import { statisticsOf } from './runtime/statistics.ts';
 import { Supervisor } from './runtime/supervisor.ts';
 import type { ReloadResult } from './runtime/supervisor.ts';
 import type { LiveUpstream } from './runtime/upstream.ts';
@@ -209,6 +210,10 @@ function stateOf(upstream: LiveUpstream): UpstreamState {
     policy: (name) => upstream.policies.get(name)?.snapshot(),
     discovery: upstream.discovery,
     panicking: upstream.endpoints.panicking,
+    get saturation() {
+      return statisticsOf(upstream).saturation;
+    },
+    scaling: upstream.scaling?.view,
     endpoints: upstream.endpoints.members.map(({ name, member, connections }) => ({
       name,
       state: member.state,

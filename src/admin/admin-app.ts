@@ -13,6 +13,7 @@ import { healthRoutes } from './health-routes.ts';
 import { metricsRoutes } from './metrics-routes.ts';
 import { answerError, PROTECTIVE_HEADERS } from './problems.ts';
 import { RouteTable } from './route-table.ts';
+import { statisticsRoutes } from './statistics-routes.ts';
 import { upstreamRoutes } from './upstream-routes.ts';
 
 /** The largest body that a change has is a few dozen bytes. */
@@ -49,6 +50,7 @@ function adminRoutes(app: FastifyInstance, deps: AdminDeps, host: string): void 
   const guards = makeGuards(deps.supervisor, () => ({ host, address: boundTo(app)?.host ?? '127.0.0.1' }));
   app.addHook('onRequest', guards.host);
   upstreamRoutes(app, deps);
+  statisticsRoutes(app, deps);
   breakerRoutes(app, deps, guards);
   endpointRoutes(app, deps, guards);
   cacheRoutes(app, deps, guards);

@@ -1,10 +1,12 @@
 /** The upstreams as they are now: where they lead, and what every policy around them has in its hands. */
 import type { FastifyInstance } from 'fastify';
 import { ENDPOINT_STATES } from '../core/endpoint.ts';
+import { statisticsOf } from '../runtime/statistics.ts';
 import type { LiveUpstream } from '../runtime/upstream.ts';
 import type { AdminDeps } from './admin-deps.ts';
 import { requireConfig } from './admin-deps.ts';
 import { AdminProblem, problemResponses } from './problems.ts';
+import { scalingShape } from './scaling-shape.ts';
 
 export const nameSchema = {
   type: 'object',
@@ -43,6 +45,8 @@ const upstreamSchema = {
     route: { type: 'string' },
     listen: { type: 'string' },
     panicking: { type: 'boolean' },
+    saturation: { type: ['number', 'null'] },
+    scaling: { type: 'object', properties: scalingShape },
     discovery: {
       type: 'object',
       properties: {
@@ -102,6 +106,8 @@ function viewOf(upstream: LiveUpstream) {
     route: upstream.settings.route,
     listen: upstream.settings.listen,
     panicking: upstream.endpoints.panicking,
+    saturation: statisticsOf(upstream).saturation,
+    ...(upstream.scaling && { scaling: upstream.scaling.view }),
     ...(upstream.discovery && { discovery: upstream.discovery }),
     endpoints: upstream.endpoints.members.map(endpointView),
     policies: upstream.snapshots(),

@@ -1,4 +1,8 @@
-/** The one of two with less to do for its weight. Bodies count: a stream is work until its end. */
+/**
+ * The one of two with less to do for its weight. Bodies count: a stream is work until its end. Of equals the one that
+ * chance named first, which is as likely as its weight says: while there is little to do, weights are shares of calls, and
+ * while there is much, of calls under way.
+ */
 import type { Balancer, Candidate } from '../core/balancer.ts';
 import type { Random } from '../core/random.ts';
 import { betterOfTwo } from './two-choices.ts';
@@ -12,6 +16,6 @@ export class LeastRequest implements Balancer {
   }
 
   pick(candidates: readonly Candidate[]): number {
-    return betterOfTwo(candidates, this.#random, ({ active, weight }) => (active + 1) / weight);
+    return betterOfTwo(candidates, this.#random, ({ active, weight }) => active / weight);
   }
 }

@@ -16,6 +16,7 @@ import { credentialsSchema } from '../schema/credentials.ts';
 import { overridesSchema } from './override-section.ts';
 import { PRESET_NAMES } from './presets.ts';
 import { fileContents } from '../schema/file-contents.ts';
+import { scalingSchema } from '../schema/scaling.ts';
 import { stateSchema } from './state-section.ts';
 import { currency, modelNames, modelPrices } from '../schema/models.ts';
 import {
@@ -85,6 +86,7 @@ const sharedUpstreamShape = {
       'Your word on sending a request twice. `true`: it does no harm here, POSTs are retried like GETs. `compute`: it does none but cost where the dialect knows that a call only computes something, such as a completion; it may then be billed twice.',
     ),
   balance: balanceSchema,
+  scaling: z.union([off, scalingSchema]).optional(),
   replayLimit: size
     .prefault('10MiB')
     .describe('Request bodies up to this size are kept for retries; larger ones are sent once.'),

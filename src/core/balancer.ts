@@ -5,7 +5,7 @@ export interface Candidate {
   readonly name: string;
   /** > 0; what was configured, less while it starts slowly. */
   readonly weight: number;
-  /** Calls under way, bodies included. */
+  /** Calls under way, bodies included, and failures of late, each as one that is still under way; it fades. */
   readonly active: number;
   /** Expected milliseconds to an answer: a moving average that jumps to peaks, failures penalised. 0: nothing known. */
   readonly latencyMs: number;

@@ -74,7 +74,10 @@ const PROMPT_PARTS = [
   'prompt',
 ];
 
-/** What caches of prompts go by: the model, and how the prompt begins. It stays the same while a conversation grows. */
+/**
+ * What caches of prompts go by: the model, and how the prompt begins. It stays the same while a conversation grows, from its
+ * first turn on: what comes after the first words of the user does not count, however short all of it is.
+ */
 function promptOf(exchange: Exchange, length: number): string | undefined {
   const json = exchange.readJson();
   if (typeof json !== 'object' || json === null) return undefined;
@@ -93,9 +96,12 @@ function promptOf(exchange: Exchange, length: number): string | undefined {
 function beginningOf(value: unknown, length: number): string {
   if (!Array.isArray(value)) return JSON.stringify(value);
   let text = '';
-  for (const entry of value) {
+  for (const entry of value as readonly unknown[]) {
     text += JSON.stringify(entry);
-    if (text.length >= length) break;
+    if (text.length >= length || isOfUser(entry)) break;
   }
   return text;
 }
+
+const isOfUser = (entry: unknown): boolean =>
+  typeof entry === 'object' && entry !== null && (entry as { readonly role?: unknown }).role === 'user';

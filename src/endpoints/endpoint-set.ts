@@ -26,7 +26,7 @@ export interface EndpointSetDeps {
   readonly now: () => number;
   /** Asked once for every endpoint that comes. */
   reach(endpoint: Endpoint): Way;
-  /** Told of every endpoint that goes; calls under way still have it. */
+  /** Told of every endpoint that goes, once for all sets that share the roster; calls under way still have it. */
   left?(endpoint: Endpoint): void;
 }
 
@@ -147,10 +147,12 @@ export class EndpointSet {
     const { slowStart } = this.#options;
     const next = endpointsOf(source.endpoints);
     const addresses = new Map(next.map(({ name, basePath }) => [name, basePath]));
-    for (const { endpoint } of [...before.values()]) {
-      if (addresses.get(endpoint.name) === endpoint.basePath) continue;
+    for (const { endpoint, member } of [...before.values()]) {
+      const isKnown = roster.knows(member);
+      if (isKnown && addresses.get(endpoint.name) === endpoint.basePath) continue;
       before.delete(endpoint.name);
-      this.#deps.left?.(endpoint);
+      // Else another variant of the upstream has seen it go before, and what it had is gone with it.
+      if (isKnown) this.#deps.left?.(endpoint);
     }
     this.#members = next.map((endpoint, index) => {
       const way = before.get(endpoint.name) ?? this.#deps.reach(endpoint);

@@ -2,6 +2,9 @@
  * What happens to one endpoint: who says it may not be used, what it has to do, how quick it is. It lives through reloads
  * and is the same object for all variants of an upstream's policies.
  */
+import { CallRatesWindow } from '../algorithms/call-rates.ts';
+import type { CallRates } from '../algorithms/call-rates.ts';
+import { FadingCount } from '../algorithms/fading-count.ts';
 import { PeakEwma } from '../algorithms/peak-ewma.ts';
 import type { EndpointState, Health, Operation, ReportedStatus } from '../core/endpoint.ts';
 
@@ -15,6 +18,13 @@ export interface MemberDeps {
 const LATENCY_DECAY_MS = 10_000;
 /** What a failure counts for at least: one that fails in no time must not look quick. */
 const FAILURE_MS = 1_000;
+/** What failures count for at most: one that has failed for an hour is forgiven as soon as one that has for a minute. */
+const MAX_FAILURE_MS = 30_000;
+/** How long a failure counts as something that an endpoint still has to do, and how much all of them do at most. */
+const STRAIN_DECAY_MS = 10_000;
+const MAX_STRAIN = 1_000;
+/** Over how long rates are told. */
+const RATES_MS = 60_000;
 
 export class Member {
   readonly name: string;
@@ -26,6 +36,8 @@ export class Member {
   availableSince: number;
   readonly #deps: MemberDeps;
   readonly #latency: PeakEwma;
+  readonly #failures: FadingCount;
+  readonly #rates: CallRatesWindow;
   #operation: Operation = 'enabled';
   #health: Health = 'unknown';
   #ejected = false;
@@ -36,6 +48,8 @@ export class Member {
     this.#deps = deps;
     this.availableSince = deps.now();
     this.#latency = new PeakEwma(LATENCY_DECAY_MS, this.availableSince);
+    this.#failures = new FadingCount(STRAIN_DECAY_MS, MAX_STRAIN, this.availableSince);
+    this.#rates = new CallRatesWindow(RATES_MS, this.availableSince);
   }
 
   get state(): EndpointState {
@@ -86,19 +100,36 @@ export class Member {
     return this.#latency.valueAt(now);
   }
 
+  /** Calls under way, and failures of late: one that fails at once has nothing to do, and must not look idle. */
+  strain(now: number): number {
+    return this.active + this.#failures.valueAt(now);
+  }
+
+  /** Over the last minute. */
+  rates(): CallRates {
+    return this.#rates.rates(this.#deps.now());
+  }
+
   begin(): void {
     this.active += 1;
     this.total += 1;
+    this.#rates.begun(this.#deps.now());
   }
 
   /** How an attempt ended, up to its response head. */
   observe(durationMs: number, failed: boolean, now: number): void {
-    const known = this.#latency.valueAt(now);
-    this.#latency.observe(failed ? Math.max(durationMs, 2 * known, FAILURE_MS) : durationMs, now);
+    if (failed) this.#failures.add(now);
+    this.#rates.ended(durationMs, failed, now);
+    this.#latency.observe(failed ? this.#penaltyMs(durationMs, now) : durationMs, now);
   }
 
   end(): void {
     this.active -= 1;
+  }
+
+  #penaltyMs(durationMs: number, now: number): number {
+    const twiceAsSlow = Math.min(2 * this.#latency.valueAt(now), MAX_FAILURE_MS);
+    return Math.max(durationMs, twiceAsSlow, FAILURE_MS);
   }
 
   #change(apply: () => void): void {

@@ -52,15 +52,16 @@ export class ReachableEndpoint implements Candidate {
   }
 
   get active(): number {
-    return this.member.active;
+    return this.member.strain(this.#now());
   }
 
   get latencyMs(): number {
     return this.member.latencyMs(this.#now());
   }
 
+  /** Those that have none are candidates where no other is left, and then all alike: balancers cannot share by nothing. */
   get weight(): number {
-    const { weight } = this.endpoint;
+    const weight = this.endpoint.weight === 0 ? 1 : this.endpoint.weight;
     const { windowMs, from } = this.#slowStart;
     const age = this.#now() - this.member.availableSince;
     return age >= windowMs ? weight : weight * (from + (1 - from) * (age / windowMs));

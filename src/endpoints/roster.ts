@@ -39,6 +39,11 @@ export class Roster {
     return member;
   }
 
+  /** Whether that is what it would be asked for: not an endpoint that has gone meanwhile, and perhaps come back as new. */
+  knows(member: Member): boolean {
+    return this.#members.get(member.name) === member;
+  }
+
   /** Forgets an endpoint that is gone: should it come back, it is as good as new. */
   forget(name: string): void {
     this.#members.delete(name);

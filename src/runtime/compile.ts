@@ -23,6 +23,7 @@ import { withRemainingTime } from '../endpoints/remaining-time.ts';
 import type { Way } from '../endpoints/reachable.ts';
 import { withRewrittenAnswers } from '../endpoints/rewrite-answer.ts';
 import { Roster } from '../endpoints/roster.ts';
+import type { ScalingWatch } from '../endpoints/scaling-watch.ts';
 import { Sessions } from '../endpoints/sessions.ts';
 import { selectEndpoint } from '../endpoints/select-endpoint.ts';
 import { ATTEMPT_POLICIES, EXCHANGE_POLICIES, compose } from '../pipeline.ts';
@@ -33,6 +34,7 @@ import { attendantsOf } from './attendants.ts';
 import { affinityFor, balancerOf, setOptionsOf } from './balancers.ts';
 import type { Inventory } from './inventory.ts';
 import { retire } from './retire.ts';
+import { scalingWatchFor } from './scaling.ts';
 import { transportOptionsOf } from './transport-options.ts';
 import { sourceOf } from './sources.ts';
 import { LiveUpstream } from './upstream.ts';
@@ -123,6 +125,7 @@ class UpstreamCompiler {
         matches: callMatcher(match),
         ...this.#pipeline({ owner: `${this.#name}/${name}`, differing: policies, policies: new Map() }),
       })),
+      scaling: (upstream) => this.#scaling(upstream),
     });
   }
 
@@ -165,15 +168,24 @@ class UpstreamCompiler {
       reach: (endpoint) => this.#reach(endpoint, variant),
       left: (endpoint) => {
         roster.forget(endpoint.name);
-        retire(
-          this.#inventory.release([
-            `${name}/endpoint/${endpoint.name}`,
-            `${variant.owner}/${endpoint.name}/`,
-          ]),
-        );
+        const owners = [
+          name,
+          ...Object.keys(this.#config.overrides).map((override) => `${name}/${override}`),
+        ];
+        const policies = owners.map((owner) => `${owner}/${endpoint.name}/`);
+        retire(this.#inventory.release([`${name}/endpoint/${endpoint.name}`, ...policies]));
       },
     };
     return new EndpointSet(deps, setOptionsOf(balance));
+  }
+
+  #scaling(live: LiveUpstream): ScalingWatch | undefined {
+    const { clock, emit } = this.#deps;
+    return scalingWatchFor(this.#config.scaling, {
+      ...{ clock, emit, upstream: this.#name, inventory: this.#inventory },
+      endpoints: live.endpoints,
+      waiting: () => live.waiting,
+    });
   }
 
   #sessions(): Sessions | undefined {
@@ -280,5 +292,6 @@ function settingsOf(config: UpstreamConfig): UpstreamSettings {
     bufferFirstBytes: config.bufferFirst,
     upgrades: config.upgrades,
     tunnelIdleMs: config.tunnelIdle,
+    capacity: config.scaling ? config.scaling.capacity : undefined,
   };
 }

@@ -7,6 +7,7 @@ import type { Exchange, UpstreamIdentity } from '../core/exchange.ts';
 import type { Outcome } from '../core/outcome.ts';
 import type { Next, Policy, Scope, Snapshot } from '../core/policy.ts';
 import type { EndpointSet } from '../endpoints/endpoint-set.ts';
+import type { ScalingWatch } from '../endpoints/scaling-watch.ts';
 
 export interface UpstreamSettings {
   /** Path prefix on the shared listener; undefined when it only has a listener of its own. */
@@ -19,6 +20,8 @@ export interface UpstreamSettings {
   readonly upgrades: readonly string[];
   /** Longest silence on an upgraded connection. */
   readonly tunnelIdleMs: number;
+  /** Calls that an endpoint has room for; undefined where the operator did not say. */
+  readonly capacity: number | undefined;
 }
 
 export interface PolicySnapshot {
@@ -45,6 +48,8 @@ export class LiveUpstream {
   /** Where the list of endpoints comes from. */
   readonly source: EndpointSource;
   readonly policies: ReadonlyMap<string, Policy<Scope>>;
+  /** Undefined where no advice on scaling is wanted. */
+  readonly scaling: ScalingWatch | undefined;
   readonly #attendants: readonly Attendant[];
   readonly #run: Next<Exchange>;
   readonly #overrides: readonly LiveOverride[];
@@ -58,15 +63,17 @@ export class LiveUpstream {
     policies: ReadonlyMap<string, Policy<Scope>>;
     run: Next<Exchange>;
     overrides: readonly LiveOverride[];
+    scaling?: (upstream: LiveUpstream) => ScalingWatch | undefined;
   }) {
     this.identity = init.identity;
     this.settings = init.settings;
     this.endpoints = init.endpoints;
     this.source = init.source;
-    this.#attendants = init.attendants;
     this.policies = init.policies;
     this.#run = init.run;
     this.#overrides = init.overrides;
+    this.scaling = init.scaling?.(this);
+    this.#attendants = this.scaling ? [...init.attendants, this.scaling] : init.attendants;
   }
 
   get name(): string {
@@ -101,6 +108,19 @@ export class LiveUpstream {
   everyPolicy(name: string): Policy<Scope>[] {
     const all = [this.policies, ...this.#overrides.map(({ policies }) => policies)];
     return all.flatMap((policies) => policies.get(name) ?? []);
+  }
+
+  /** Calls that wait for a place in a bulkhead. */
+  get waiting(): number {
+    return this.bulkheads.reduce((sum, { queued }) => sum + queued, 0);
+  }
+
+  /** Its own, and those of its overrides. */
+  get bulkheads(): { readonly limit: number; readonly queued: number }[] {
+    return this.everyPolicy('bulkhead').map((policy) => {
+      const { limit, queued } = policy.snapshot();
+      return { limit: Number(limit), queued: Number(queued) };
+    });
   }
 
   snapshots(): PolicySnapshot[] {

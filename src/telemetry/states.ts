@@ -2,6 +2,7 @@
 import type { EndpointState } from '../core/endpoint.ts';
 import type { DiscoveryStatus } from '../core/endpoint-source.ts';
 import type { Snapshot } from '../core/policy.ts';
+import type { ScalingAdvice } from '../core/scaling.ts';
 
 export interface States {
   readonly version: string;
@@ -23,6 +24,17 @@ export interface UpstreamState {
   readonly discovery: DiscoveryStatus | undefined;
   /** Too few endpoints are well; all are used. */
   readonly panicking: boolean;
+  /** Calls under way by what there is room for; null where that is not known. */
+  readonly saturation: number | null;
+  /** Undefined where no advice is wanted. */
+  readonly scaling:
+    | {
+        readonly advice: ScalingAdvice;
+        readonly instances: number;
+        readonly desiredInstances: number;
+        readonly demand: number;
+      }
+    | undefined;
   readonly endpoints: readonly {
     readonly name: string;
     readonly state: EndpointState;

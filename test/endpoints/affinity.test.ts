@@ -72,6 +72,26 @@ describe('prompt', () => {
     expect(keyOf('prompt', short)).toBe(keyOf('prompt', long));
   });
 
+  it.each(['messages', 'contents', 'input'])(
+    'stays the same from the first turn of a short one on: %s',
+    (part) => {
+      const short = { role: 'system', content: 'Be brief.' };
+      const after = (count: number): string | undefined => {
+        const said = Array.from({ length: count }, (_, i) => [
+          turn(i),
+          { role: 'assistant', content: `answer ${i}` },
+        ]);
+        return keyOf(
+          'prompt',
+          prompting({ model: 'm', [part]: [short, ...said.flat(), turn(count)] }),
+          4_096,
+        );
+      };
+      expect(new Set([0, 1, 2, 5].map(after)).size).toBe(1);
+      expect(after(0)).toContain('question 0');
+    },
+  );
+
   it('differs with the model, the tools and the beginning of the prompt', () => {
     const keys = [
       { model: 'm', messages: [system] },

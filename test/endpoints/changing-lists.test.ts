@@ -1,21 +1,10 @@
 import { describe, expect, it } from 'vitest';
 import { RoundRobin } from '../../src/balancing/round-robin.ts';
-import type { EndpointDescription } from '../../src/core/endpoint.ts';
-import type { EndpointSource } from '../../src/core/endpoint-source.ts';
 import { EndpointSet } from '../../src/endpoints/endpoint-set.ts';
+import { ChangingSource } from '../support/changing-source.ts';
 import { rosterOf } from '../support/endpoint-sets.ts';
 import { FakeClock } from '../support/fake-clock.ts';
 import { exchangeAt, respond } from '../support/policy-kit.ts';
-
-class ChangingSource implements EndpointSource {
-  version = 0;
-  endpoints: readonly EndpointDescription[] = [];
-
-  become(...endpoints: readonly (string | EndpointDescription)[]): void {
-    this.endpoints = endpoints.map((one) => (typeof one === 'string' ? { url: `http://${one}.test` } : one));
-    this.version += 1;
-  }
-}
 
 function rig(...first: readonly string[]) {
   const clock = new FakeClock();

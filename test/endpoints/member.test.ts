@@ -71,6 +71,25 @@ describe('Member', () => {
     expect(member.latencyMs(clock.now())).toBe(1_000);
   });
 
+  it('an outage of a thousand failures is forgiven as soon as one of ten', async () => {
+    const { member, clock } = rig();
+    for (let i = 0; i < 2_000; i++) member.observe(1, true, clock.now());
+    expect(member.latencyMs(clock.now())).toBe(30_000);
+    expect(member.strain(clock.now())).toBe(1_000);
+    await clock.advance(100_000);
+    expect(member.latencyMs(clock.now())).toBeLessThan(2);
+    expect(member.strain(clock.now())).toBe(0);
+  });
+
+  it('failures of late count as calls under way, for a while, and are not shown as such', async () => {
+    const { member, clock } = rig();
+    member.begin();
+    member.observe(1, true, clock.now());
+    expect([member.active, member.strain(clock.now())]).toEqual([1, 2]);
+    await clock.advance(60_000);
+    expect(member.strain(clock.now())).toBe(1);
+  });
+
   it('what made it slow is forgotten with time', async () => {
     const { member, clock } = rig();
     member.observe(4_000, false, clock.now());

@@ -9,7 +9,9 @@ export interface Line {
 export interface Plot {
   readonly title: string;
   readonly yTitle: string;
-  /** Minutes between two values. */
+  /** Default: minutes. */
+  readonly xTitle?: string;
+  /** Minutes, or whatever `xTitle` says, between two values. */
   readonly stepMinutes: number;
   readonly lines: readonly Line[];
   /** A stretch of time that is shaded, in minutes. */
@@ -74,7 +76,7 @@ function shadeOf({ shaded }: Plot, { x }: Scales): string[] {
   ];
 }
 
-function axesOf({ yTitle }: Plot, { x, y, top, minutes }: Scales): string[] {
+function axesOf({ yTitle, xTitle = 'minutes' }: Plot, { x, y, top, minutes }: Scales): string[] {
   const grid = ticks(top).flatMap((value) => [
     `<line x1="${AREA.left}" y1="${fixed(y(value))}" x2="${AREA.right}" y2="${fixed(y(value))}" stroke="#dddddd"/>`,
     text(AREA.left - 6, y(value) + 4, String(value), ' text-anchor="end"'),
@@ -83,7 +85,7 @@ function axesOf({ yTitle }: Plot, { x, y, top, minutes }: Scales): string[] {
   return [
     ...grid,
     ...ticks(minutes).map((at) => text(x(at), AREA.bottom + 16, String(at), ' text-anchor="middle"')),
-    text(MIDDLE_X, AREA.bottom + 32, 'minutes', ' text-anchor="middle"'),
+    text(MIDDLE_X, AREA.bottom + 32, xTitle, ' text-anchor="middle"'),
     text(14, MIDDLE_Y, yTitle, turned),
   ];
 }

@@ -9,7 +9,7 @@ import { markdownTable, percent } from './table.ts';
 
 export interface Report {
   /** Name of its page and of its picture in docs/scenarios. */
-  readonly name: 'brown-out' | 'pacing';
+  readonly name: 'brown-out' | 'pacing' | 'balancing';
   readonly title: string;
   readonly table: string;
   readonly svg: string;

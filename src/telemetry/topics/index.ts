@@ -20,6 +20,7 @@ import { processTopic } from './process.ts';
 import { rateLimit } from './rate-limit.ts';
 import { resume } from './resume.ts';
 import { retry } from './retry.ts';
+import { scaling } from './scaling.ts';
 import { spendCap } from './spend-cap.ts';
 import { state } from './state.ts';
 import { store } from './store.ts';
@@ -46,6 +47,7 @@ export const TOPICS: readonly Topic[] = [
   rateLimit,
   resume,
   retry,
+  scaling,
   spendCap,
   state,
   store,

@@ -1,6 +1,6 @@
 /** All addresses that a name stands for: its own, or those of the targets of its SRV records. */
 import type { DnsRecord, Question, RecordType, SrvRecord } from './message.ts';
-import { DnsError } from './ask.ts';
+import type { DnsError } from './ask.ts';
 import type { Resolution } from './resolver.ts';
 
 export interface LookupOptions {
@@ -60,6 +60,7 @@ export class Lookup {
     const { name, type, port = 0 } = this.#options;
     const types = ADDRESS_TYPES[type as keyof typeof ADDRESS_TYPES];
     const found = await this.#addresses(name, types, signal);
+    if (found.failure) throw found.failure;
     const located = found.records.flatMap((record) =>
       record.type === 'SRV' ? [] : [{ address: record.address, port, srv: undefined }],
     );
@@ -88,28 +89,36 @@ export class Lookup {
   }
 
   /** Of those types that are not known now, what was known last. @throws DnsError when nothing can be said */
-  async #addresses(name: string, types: readonly RecordType[], signal: AbortSignal): Promise<Resolution> {
-    const answers = await Promise.allSettled(types.map((type) => this.#remembering({ name, type }, signal)));
-    const good = answers.flatMap((one) => (one.status === 'fulfilled' ? [one.value] : []));
-    const records = good.flatMap((one) => one.records);
-    const failure = answers.find((one) => one.status === 'rejected');
-    if (failure && records.length === 0) throw failure.reason;
-    return { records, nothing: records.length === 0 ? good[0]?.nothing : undefined };
+  async #addresses(name: string, types: readonly RecordType[], signal: AbortSignal): Promise<Remembered> {
+    const answers = await Promise.all(types.map((type) => this.#remembering({ name, type }, signal)));
+    const records = answers.flatMap((one) => one.records);
+    const failure = answers.find((one) => one.failure !== undefined)?.failure;
+    if (failure && records.length === 0) throw failure;
+    const all = answers.every((one) => one.failure !== undefined);
+    return {
+      records,
+      nothing: records.length === 0 ? answers[0]?.nothing : undefined,
+      failure: all ? failure : undefined,
+    };
   }
 
-  async #remembering(question: Question, signal: AbortSignal): Promise<Resolution> {
+  async #remembering(question: Question, signal: AbortSignal): Promise<Remembered> {
     const key = `${question.type} ${question.name}`;
     try {
       const found = await this.#resolve(question, signal);
       this.#asked.set(key, found.records);
-      return found;
+      return { ...found, failure: undefined };
     } catch (error) {
-      const known = this.#memory.get(key);
-      if (known === undefined || known.length === 0) throw error;
-      this.#asked.set(key, known);
-      return { records: known, nothing: undefined };
+      const records = this.#memory.get(key) ?? [];
+      this.#asked.set(key, records);
+      return { records, nothing: undefined, failure: error as Error };
     }
   }
+}
+
+/** What is known of one name, and where nothing of it is known now, why. */
+interface Remembered extends Resolution {
+  readonly failure: Error | undefined;
 }
 
 type Settled = PromiseSettledResult<Resolution> | undefined;

@@ -6,6 +6,7 @@ import { isIP, isIPv4 } from 'node:net';
 import { z } from 'zod';
 import type { Delays } from '../algorithms/backoff.ts';
 import type { TimerHandle } from '../core/clock.ts';
+import { hostName } from '../schema/endpoint.ts';
 import { duration, positiveDuration } from '../schema/scalars.ts';
 import { descriptionsOf } from './dns/descriptions.ts';
 import { Lookup } from './dns/lookup.ts';
@@ -13,7 +14,7 @@ import type { Finding, Located } from './dns/lookup.ts';
 import { Resolver } from './dns/resolver.ts';
 import { SteadyList } from './dns/steady-list.ts';
 import type { Discoverer, DiscoveryDeps, DiscoveryKind } from './kind.ts';
-import { basePath, hostName, port, scheme } from './reach-options.ts';
+import { basePath, port, scheme } from './reach-options.ts';
 import { reconnectDelays } from './reconnect-delays.ts';
 
 const NAME =

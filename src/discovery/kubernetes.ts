@@ -5,12 +5,13 @@
 import { z } from 'zod';
 import type { Delays } from '../algorithms/backoff.ts';
 import type { TimerHandle } from '../core/clock.ts';
-import { positiveDuration } from '../schema/scalars.ts';
+import { hostName } from '../schema/endpoint.ts';
+import { positiveDuration, watchedPath } from '../schema/scalars.ts';
 import { HttpClientError } from '../transport/http-client.ts';
 import type { Discoverer, DiscoveryDeps, DiscoveryKind } from './kind.ts';
 import { ApiError, Expired, KubernetesApi, contentsOf } from './kubernetes/api.ts';
 import { SliceTable } from './kubernetes/slices.ts';
-import { basePath, hostName, port, scheme } from './reach-options.ts';
+import { basePath, port, scheme } from './reach-options.ts';
 import { reconnectDelays } from './reconnect-delays.ts';
 
 /** Where the kubelet puts what a pod needs to talk to the API server. */
@@ -18,9 +19,6 @@ const SERVICE_ACCOUNT = '/var/run/secrets/kubernetes.io/serviceaccount';
 
 const LABEL = /^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/;
 const name = z.string().regex(LABEL, { error: 'expected a name such as "agents"' });
-
-/** Resolved like the path of a folder: it is read when it is used, and a new content is no new configuration. */
-const freshFile = z.string().min(1).meta({ path: 'folder' });
 
 export const kubernetesSchema = z
   .strictObject({
@@ -41,12 +39,12 @@ export const kubernetesSchema = z
       .url({ protocol: /^https?$/, error: 'expected a URL such as "https://10.0.0.1:443"' })
       .default('https://kubernetes.default.svc')
       .describe('Address of the Kubernetes API server.'),
-    tokenFile: freshFile
+    tokenFile: watchedPath
       .optional()
       .describe(
         'File with the bearer token, read for every request. Default, over https: the service account’s.',
       ),
-    caFile: freshFile
+    caFile: watchedPath
       .optional()
       .describe(
         'PEM file with the roots of the API server’s certificate. Default, over https: the service account’s.',

@@ -10,8 +10,3 @@ export const basePath = z
   .regex(/^(\/[^?#\s]*)?$/, { error: 'expected a path such as "/v1"' })
   .default('')
   .describe('Put before every path.');
-
-export const hostName = z
-  .string()
-  .regex(/^[A-Za-z0-9_]([A-Za-z0-9_.-]{0,251}[A-Za-z0-9])?$/, { error: 'expected a host name' })
-  .optional();

@@ -146,9 +146,9 @@ export class EndpointSet {
     const before = new Map(this.#members.map((one) => [one.name, one]));
     const { slowStart } = this.#options;
     const next = endpointsOf(source.endpoints);
-    const addresses = new Map(next.map(({ name, basePath }) => [name, basePath]));
+    const ways = new Map(next.map((endpoint) => [endpoint.name, wayTo(endpoint)]));
     for (const { endpoint } of [...before.values()]) {
-      if (addresses.get(endpoint.name) === endpoint.basePath) continue;
+      if (ways.get(endpoint.name) === wayTo(endpoint)) continue;
       before.delete(endpoint.name);
       this.#deps.left?.(endpoint);
     }
@@ -161,6 +161,9 @@ export class EndpointSet {
     this.#eligibleAt = undefined;
   }
 }
+
+/** Where this changes, the connections that there are lead elsewhere. */
+const wayTo = ({ host, basePath }: Endpoint): string => host + basePath;
 
 const NONE: ReadonlySet<string> = new Set();
 

@@ -32,7 +32,11 @@ class Rig implements AsyncDisposable {
 
   constructor(server: DnsServer, options: Written) {
     this.server = server;
-    const written = { name: NAME, resolver: [server.address], ...(options.type === 'srv' ? {} : { port: 80 }) };
+    const written = {
+      name: NAME,
+      resolver: [server.address],
+      ...(options.type === 'srv' ? {} : { port: 80 }),
+    };
     this.discoverer = dns.build(dnsSchema.parse({ ...written, ...options }), {
       clock: this.clock,
       random: seededRandom(1),
@@ -118,8 +122,7 @@ describe('when it asks again', () => {
   });
 
   it('is never, once it is disposed', async () => {
-    const one = await rig({}, 1);
-    await using _ = one;
+    await using one = await rig({}, 1);
     one.discoverer.dispose();
     expect(one.clock.pendingTimers).toBe(0);
   });
@@ -239,7 +242,12 @@ describe('what the endpoints are', () => {
     one.server.setAddresses('a.agents.test', ['10.0.1.1', '10.0.1.2']);
     one.discoverer.start();
     await one.list.told(1);
-    const found = one.list.last?.map(({ url: at, hostName, weight, priority }) => [at, hostName, weight, priority]);
+    const found = one.list.last?.map(({ url: at, hostName, weight, priority }) => [
+      at,
+      hostName,
+      weight,
+      priority,
+    ]);
     expect(found).toEqual([
       ['http://10.0.0.2:8002', 'b.agents.test', 0.6, 0],
       ['http://10.0.1.1:8001', 'a.agents.test', 30, 0],
@@ -259,7 +267,8 @@ describe('what the endpoints are', () => {
 
 describe('its options', () => {
   const problemsOf = (options: object): string[] =>
-    dnsSchema.safeParse(options).error?.issues.map(({ path, message }) => `${path.join('.')}: ${message}`) ?? [];
+    dnsSchema.safeParse(options).error?.issues.map(({ path, message }) => `${path.join('.')}: ${message}`) ??
+    [];
 
   it.each([
     [{ name: 'a.test', port: 80 }, []],
@@ -272,10 +281,7 @@ describe('its options', () => {
       { name: 'a.test', port: 80, resolver: ['dns.example.com:53'] },
       ['resolver.0: expected address:port such as "10.0.0.2:53"'],
     ],
-    [
-      { name: 'a.test', port: 80, minRefresh: '10m' },
-      ['maxRefresh: expected at least minRefresh'],
-    ],
+    [{ name: 'a.test', port: 80, minRefresh: '10m' }, ['maxRefresh: expected at least minRefresh']],
   ])('%j', (options, problems) => {
     expect(problemsOf(options)).toEqual(problems);
   });

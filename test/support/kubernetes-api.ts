@@ -26,7 +26,8 @@ export interface StubSlice {
   readonly name: string;
   readonly service?: string;
   readonly addressType?: 'IPv4' | 'IPv6' | 'FQDN';
-  readonly ports?: readonly { readonly name?: string; readonly port?: number; readonly protocol?: string }[] | null;
+  readonly ports?:
+    readonly { readonly name?: string; readonly port?: number; readonly protocol?: string }[] | null;
   readonly endpoints: readonly StubEndpoint[];
 }
 
@@ -77,7 +78,8 @@ export class KubernetesApiStub implements AsyncDisposable {
   /** Slices on one page at most, whatever is asked for. */
   pageSize = Number.POSITIVE_INFINITY;
   /** Answers everything with this status, or nothing at all. */
-  refuseWith: { readonly status: number; readonly headers?: Readonly<Record<string, string>> } | 'silence' | undefined;
+  refuseWith:
+    { readonly status: number; readonly headers?: Readonly<Record<string, string>> } | 'silence' | undefined;
 
   constructor(options: ApiStubOptions) {
     this.#options = options;
@@ -153,7 +155,8 @@ export class KubernetesApiStub implements AsyncDisposable {
 
   async start(): Promise<void> {
     const { tls } = this.#options;
-    const listener = (request: IncomingMessage, response: ServerResponse): void => this.#serve(request, response);
+    const listener = (request: IncomingMessage, response: ServerResponse): void =>
+      this.#serve(request, response);
     const server = tls ? createTlsServer(serverTlsOptions(tls), listener) : createServer(listener);
     server.on('connection', (socket: Socket) => {
       this.#sockets.add(socket);
@@ -250,13 +253,23 @@ const EXPIRED = {
   message: 'The resourceVersion for the provided watch is too old.',
 };
 
-function refuse(response: ServerResponse, status: number, headers: Readonly<Record<string, string>> = {}): void {
+function refuse(
+  response: ServerResponse,
+  status: number,
+  headers: Readonly<Record<string, string>> = {},
+): void {
   const body = { kind: 'Status', status: 'Failure', message: `refused with ${status}`, code: status };
   response.writeHead(status, { 'content-type': 'application/json', ...headers }).end(JSON.stringify(body));
 }
 
 export function sliceObject(slice: StubSlice, version: number): object {
-  const { name, service = 'agents', addressType = 'IPv4', ports = [{ name: 'http', port: 8080 }], endpoints } = slice;
+  const {
+    name,
+    service = 'agents',
+    addressType = 'IPv4',
+    ports = [{ name: 'http', port: 8080 }],
+    endpoints,
+  } = slice;
   return {
     kind: 'EndpointSlice',
     apiVersion: 'discovery.k8s.io/v1',
@@ -268,12 +281,14 @@ export function sliceObject(slice: StubSlice, version: number): object {
     },
     addressType,
     ports: ports?.map((one) => ({ protocol: 'TCP', ...one })) ?? null,
-    endpoints: endpoints.map(({ address, ready = true, serving, terminating, zone, node, pod, uid = pod }) => ({
-      addresses: [address],
-      conditions: { ready, serving, terminating },
-      ...(zone !== undefined && { zone }),
-      ...(node !== undefined && { nodeName: node }),
-      ...(uid !== undefined && { targetRef: { kind: 'Pod', name: pod, uid } }),
-    })),
+    endpoints: endpoints.map(
+      ({ address, ready = true, serving, terminating, zone, node, pod, uid = pod }) => ({
+        addresses: [address],
+        conditions: { ready, serving, terminating },
+        ...(zone !== undefined && { zone }),
+        ...(node !== undefined && { nodeName: node }),
+        ...(uid !== undefined && { targetRef: { kind: 'Pod', name: pod, uid } }),
+      }),
+    ),
   };
 }

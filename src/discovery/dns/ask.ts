@@ -40,8 +40,8 @@ interface Wire {
 }
 
 interface Ears {
-  heard(message: Buffer): void;
-  failed(error: Error): void;
+  readonly heard: (message: Buffer) => void;
+  readonly failed: (error: Error) => void;
 }
 
 type Opener = (ears: Ears) => Wire;

@@ -7,12 +7,15 @@ export interface Reach {
   readonly scheme: 'http' | 'https';
   readonly basePath: string;
   /** For the Host field and the certificate. Undefined: the SRV target, else the name that was looked up. */
-  readonly hostName: string | undefined;
+  readonly hostName?: string | undefined;
   readonly name: string;
 }
 
 /** What a record with weight 0 gets beside others, as a share of the smallest: "a very small chance" (RFC 2782). */
 const SHARE_OF_ZERO = 0.01;
+/** Ours go up to here, those of SRV records to 65,535; what counts is how they compare. */
+const MAX_WEIGHT = 1_000;
+const MAX_PRIORITY = 100;
 
 /** One endpoint for each, best priority first. */
 export function descriptionsOf(located: readonly Located[], reach: Reach): EndpointDescription[] {
@@ -24,7 +27,7 @@ export function descriptionsOf(located: readonly Located[], reach: Reach): Endpo
       url: urlOf(one, reach),
       hostName: reach.hostName ?? one.srv?.target ?? reach.name,
       weight: weights[i] ?? 1,
-      priority: rank,
+      priority: Math.min(rank, MAX_PRIORITY),
     }));
   });
 }
@@ -36,9 +39,10 @@ const urlOf = ({ address, port }: Located, { scheme, basePath }: Reach): string 
 function weightsOf(group: readonly Located[]): number[] {
   const positive = group.flatMap(({ srv }) => (srv && srv.weight > 0 ? [srv.weight] : []));
   const zero = positive.length === 0 ? 1 : Math.min(...positive) * SHARE_OF_ZERO;
+  const scale = Math.min(1, MAX_WEIGHT / Math.max(1, ...positive));
   return group.map(({ srv, port }) => {
     if (!srv) return 1;
     const siblings = group.filter((one) => one.srv?.target === srv.target && one.port === port);
-    return (srv.weight > 0 ? srv.weight : zero) / siblings.length;
+    return ((srv.weight > 0 ? srv.weight : zero) * scale) / siblings.length;
   });
 }

@@ -7,7 +7,7 @@ export interface LookupOptions {
   readonly name: string;
   readonly type: 'a' | 'aaaa' | 'both' | 'srv';
   /** Of addresses that come without one. */
-  readonly port: number | undefined;
+  readonly port?: number | undefined;
 }
 
 /** One address, and what a SRV record says of it. */

@@ -168,7 +168,7 @@ function pertinent(all: readonly Owned[], { name, type }: Question): DnsRecord[]
     owner = alias.target;
   }
   return all.flatMap(({ owner: of, record }) => {
-    if (of !== owner || record.type !== type || record.type === 'CNAME') return [];
+    if (of !== owner || record.type === 'CNAME' || record.type !== type) return [];
     return [{ ...record, ttlSeconds: Math.min(ttlSeconds, record.ttlSeconds) }];
   });
 }

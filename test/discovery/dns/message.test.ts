@@ -60,7 +60,7 @@ describe('answers of a DNS server', () => {
   it('write the same IPv6 address always the same way', () => {
     const question: Question = { name: 'agents.test', type: 'AAAA' };
     const bytes = answerTo(question, [
-      record(pointer(12), 28, 5, [0x20, 1, 0x0d, 0xb8, ...Array(11).fill(0), 1]),
+      record(pointer(12), 28, 5, [0x20, 1, 0x0d, 0xb8, ...new Array<number>(11).fill(0), 1]),
     ]);
     expect(decodeAnswer(bytes, ID, question)?.records).toMatchObject([{ address: '2001:db8::1' }]);
   });

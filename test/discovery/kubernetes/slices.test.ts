@@ -13,13 +13,17 @@ function table(slices: readonly StubSlice[], reach: Partial<SliceReach> = {}): S
 }
 
 const urls = (slices: readonly StubSlice[], reach?: Partial<SliceReach>): string[] =>
-  table(slices, reach).endpoints().map(({ url }) => url);
+  table(slices, reach)
+    .endpoints()
+    .map(({ url }) => url);
 
 const slice = (...endpoints: readonly StubEndpoint[]): StubSlice => ({ name: 'a', endpoints });
 
 describe('an endpoint of a slice', () => {
   it('is told with its pod, node and zone', () => {
-    const [found] = table([slice({ address: '10.0.0.1', zone: 'z1', node: 'n1', pod: 'agents-7' })]).endpoints();
+    const [found] = table([
+      slice({ address: '10.0.0.1', zone: 'z1', node: 'n1', pod: 'agents-7' }),
+    ]).endpoints();
     expect(found).toEqual({
       url: 'http://10.0.0.1:8080',
       hostName: 'agents.default.svc',
@@ -31,7 +35,9 @@ describe('an endpoint of a slice', () => {
   });
 
   it('may have an address of any kind', () => {
-    expect(urls([{ ...slice({ address: 'fd00::1' }), addressType: 'IPv6' }])).toEqual(['http://[fd00::1]:8080']);
+    expect(urls([{ ...slice({ address: 'fd00::1' }), addressType: 'IPv6' }])).toEqual([
+      'http://[fd00::1]:8080',
+    ]);
     expect(urls([{ ...slice({ address: 'db.example.com' }), addressType: 'FQDN' }])).toEqual([
       'http://db.example.com:8080',
     ]);

@@ -93,7 +93,7 @@ export class SliceTable {
       if (slice.endpoints.length === 0) continue;
       const port = portOf(slice, this.#reach.port);
       for (const endpoint of slice.endpoints) {
-        const key = endpoint.targetRef?.uid ?? endpoint.addresses[0];
+        const key = endpoint.targetRef?.uid ?? endpoint.addresses[0] ?? '';
         const ready = endpoint.conditions?.ready ?? true;
         if (ready || this.#wereReady.has(key)) wereReady.add(key);
         const pod = this.#podOf(endpoint, { slice, port, status: statusOf(endpoint, wereReady.has(key)) });

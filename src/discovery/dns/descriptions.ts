@@ -43,6 +43,8 @@ function weightsOf(group: readonly Located[]): number[] {
   return group.map(({ srv, port }) => {
     if (!srv) return 1;
     const siblings = group.filter((one) => one.srv?.target === srv.target && one.port === port);
-    return ((srv.weight > 0 ? srv.weight : zero) * scale) / siblings.length;
+    const own = ((srv.weight > 0 ? srv.weight : zero) * scale) / siblings.length;
+    // Neither above the highest by a rounding error, nor another number each time.
+    return Number(own.toPrecision(6));
   });
 }

@@ -6,6 +6,8 @@ export interface Endpoint {
   readonly origin: string;
   /** Host field to send: host and, where it is not the scheme's own, port. */
   readonly host: string;
+  /** Name for SNI, and the one that its certificate must have; an upstream's `tls.serverName` stands above it. */
+  readonly serverName: string;
   /** Put before every target; empty or starting with `/` and not ending in it. */
   readonly basePath: string;
   /** Share of the traffic relative to the others', ≥ 0. 0: none, unless nothing else is left. */
@@ -32,6 +34,8 @@ export type ReportedStatus = (typeof REPORTED_STATUSES)[number];
 export interface EndpointDescription {
   /** Scheme, host, port and base path. */
   readonly url: string;
+  /** What it is called, where the URL has its address: for the Host field, SNI and the certificate. Default: the URL's host. */
+  readonly hostName?: string | undefined;
   /** Default: 1. */
   readonly weight?: number | undefined;
   /** Default: 0. */

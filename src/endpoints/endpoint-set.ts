@@ -146,10 +146,10 @@ export class EndpointSet {
     const before = new Map(this.#members.map((one) => [one.name, one]));
     const { slowStart } = this.#options;
     const next = endpointsOf(source.endpoints);
-    const addresses = new Map(next.map(({ name, basePath }) => [name, basePath]));
+    const ways = new Map(next.map((endpoint) => [endpoint.name, wayTo(endpoint)]));
     for (const { endpoint, member } of [...before.values()]) {
       const isKnown = roster.knows(member);
-      if (isKnown && addresses.get(endpoint.name) === endpoint.basePath) continue;
+      if (isKnown && ways.get(endpoint.name) === wayTo(endpoint)) continue;
       before.delete(endpoint.name);
       // Else another variant of the upstream has seen it go before, and what it had is gone with it.
       if (isKnown) this.#deps.left?.(endpoint);
@@ -163,6 +163,9 @@ export class EndpointSet {
     this.#eligibleAt = undefined;
   }
 }
+
+/** Where this changes, the connections that there are lead elsewhere. */
+const wayTo = ({ host, basePath }: Endpoint): string => host + basePath;
 
 const NONE: ReadonlySet<string> = new Set();
 

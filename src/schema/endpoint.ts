@@ -33,8 +33,17 @@ export const endpointSchema = z.strictObject({
     .describe('What else is known of it, such as capabilities.'),
 });
 
+/** A name for Host fields, SNI and certificates. */
+export const hostName = z
+  .string()
+  .regex(/^(?=.{1,253}$)[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9])?$/, { error: 'expected a host name' })
+  .optional();
+
 /** One that is found while the sidecar runs: how it is may be told with it. */
 export const foundEndpointSchema = endpointSchema.extend({
-  instance: z.string().min(1).max(200).optional().describe('Id of the instance.'),
+  hostName: hostName.describe(
+    'What it is called, where the URL has its address: for the Host field and the certificate. Default: the URL’s host.',
+  ),
+  instance: z.string().min(1).max(253).optional().describe('Id of the instance.'),
   status: z.enum(REPORTED_STATUSES).default('up').describe('How it is.'),
 });

@@ -70,7 +70,7 @@ export class EndpointTransport {
     this.#options = options;
     this.#clock = deps.clock;
     this.#watch = deps.watch;
-    this.#serverName = options.tls.serverName ?? new URL(endpoint.origin).hostname;
+    this.#serverName = options.tls.serverName ?? endpoint.serverName;
     const connected = (_: unknown, targets: readonly Dispatcher[]): void => this.#onConnect(targets.at(-1));
     this.#pool = new Pool(endpoint.origin, { ...this.#clientOptions(options.http2), connections: null });
     if (options.http2) this.#pool.on('connect', connected);

@@ -67,6 +67,13 @@ describe('a list that changes', () => {
     expect([reached, gone]).toEqual([['a.test', 'a.test'], ['a.test']]);
   });
 
+  it('reaches an address anew when it is called something else', () => {
+    const { source, set, reached, gone } = rig('a');
+    source.become({ url: 'http://a.test', hostName: 'b.test' });
+    expect(set.members[0]?.endpoint).toMatchObject({ origin: 'http://a.test', serverName: 'b.test' });
+    expect([reached, gone]).toEqual([['a.test', 'b.test'], ['a.test']]);
+  });
+
   it('does not move a set whose configuration is not in force any more', () => {
     const { source, set, next, gone } = rig('a');
     set.dispose();

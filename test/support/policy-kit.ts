@@ -35,6 +35,7 @@ export const ENDPOINT: Endpoint = {
   name: 'http://one.test',
   origin: 'http://one.test',
   host: 'one.test',
+  serverName: 'one.test',
   basePath: '',
   weight: 1,
   priority: 0,

@@ -3,6 +3,7 @@
  * start, on other ports.
  */
 import { AdminPlane } from './admin/admin-plane.ts';
+import { AgentHost } from './agent/host.ts';
 import type { ConfigInput } from './config/load.ts';
 import { formatProblems } from './config/problem.ts';
 import type { Config } from './config/schema.ts';
@@ -53,6 +54,9 @@ export class Sidecar {
   readonly metrics: Metrics;
   readonly admin: AdminPlane;
   readonly playground: PlaygroundHost;
+  readonly agent: AgentHost;
+  /** Resolves with an exit code when recovery wants the process to end with it. */
+  readonly exitAsked: Promise<number>;
   readonly log: Log;
   readonly #state: StateKeeper;
   readonly #options: SidecarOptions;
@@ -74,12 +78,16 @@ export class Sidecar {
     this.#state = new StateKeeper({ clock, emit });
     this.supervisor.revive = (config, parts) => this.#state.restore(config.state, parts);
     this.playground = new PlaygroundHost({ clock, random });
+    const { promise, resolve: exit } = Promise.withResolvers<number>();
+    this.exitAsked = promise;
+    this.agent = new AgentHost({ clock, random, emit, exit, registry: () => undefined });
     this.journal = new Journal(clock);
     this.metrics = new Metrics(this.bus, this.#states());
     this.admin = new AdminPlane({
       supervisor: this.supervisor,
       metrics: this.metrics,
       journal: this.journal,
+      agent: () => this.agent.snapshot,
       status: () => ({
         draining: this.#stopping !== undefined,
         active: this.dataPlane.activeCount,
@@ -111,8 +119,8 @@ export class Sidecar {
     try {
       await this.#configure(this.supervisor.config);
     } catch (error) {
-      // The configuration is in force all the same; only the playground is not where it should be.
-      this.bus.emit('internal-error', { where: 'playground', error: error as Error });
+      // The configuration is in force all the same; only the playground or the agent is not where it should be.
+      this.bus.emit('internal-error', { where: 'reload', error: error as Error });
     }
     return result;
   }
@@ -157,6 +165,7 @@ export class Sidecar {
     this.#state.configure(config.state);
     this.journal.limit = config.admin.journal;
     this.log.configure(config.logging);
+    this.agent.configure(config.agent);
     await this.playground.configure(config.playground);
   }
 
@@ -173,6 +182,8 @@ export class Sidecar {
     this.#files?.close();
     // Now already: not every platform waits for the end of the drain.
     void this.#state.write();
+    // While all is still served: who asks the registry must find another way before this one is closed.
+    await this.agent.drain();
     const drained = await this.dataPlane.drain(this.supervisor.config.server.drainTimeout);
     await this.#state.write();
     await this.#release();
@@ -182,6 +193,7 @@ export class Sidecar {
   async #release(): Promise<void> {
     this.#files?.close();
     await this.dataPlane.close();
+    await this.agent.close();
     await this.#state.release();
     await Promise.all([this.admin.close(), this.playground.close(), this.supervisor.dispose()]);
     this.#connections.dispose();
@@ -198,6 +210,7 @@ export class Sidecar {
       tunnels: () => this.dataPlane.tunnelCount,
       replayBytes: () => this.dataPlane.replayBytes,
       storeIsUp: () => this.supervisor.storeIsUp,
+      agent: () => this.agent.snapshot,
       upstreams: () => [...this.supervisor.runtime.upstreams.values()].map(stateOf),
     };
   }

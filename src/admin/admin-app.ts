@@ -2,6 +2,7 @@
 import Fastify from 'fastify';
 import type { FastifyInstance } from 'fastify';
 import type { AdminDeps } from './admin-deps.ts';
+import { agentRoutes } from './agent-routes.ts';
 import { breakerRoutes } from './breaker-routes.ts';
 import { cacheRoutes } from './cache-routes.ts';
 import { configRoutes } from './config-routes.ts';
@@ -53,6 +54,7 @@ function adminRoutes(app: FastifyInstance, deps: AdminDeps, host: string): void 
   endpointRoutes(app, deps, guards);
   cacheRoutes(app, deps, guards);
   credentialRoutes(app, deps, guards);
+  agentRoutes(app, deps);
   configRoutes(app, deps, guards);
   eventRoutes(app, deps);
 }

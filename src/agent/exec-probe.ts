@@ -42,7 +42,6 @@ export function describeEnd(end: ExecutionEnd): string {
 const MAX_LINE = 200;
 
 function withOutput(what: string, output: string): string {
-  // eslint-disable-next-line no-control-regex
   const line = (output.split('\n', 1)[0] ?? '').replace(/[\x00-\x1f\x7f]/g, ' ').trim();
   return line === '' ? what : `${what}: ${line.slice(0, MAX_LINE)}`;
 }

@@ -10,7 +10,7 @@ import type { Random } from '../core/random.ts';
 import type { Probe, ProbeResult } from '../health/probes/probe.ts';
 import { Checker } from './checker.ts';
 import type { Recovery } from './recovery.ts';
-import { Registration } from './registration.ts';
+import { Presence } from './presence.ts';
 import type { Registrar } from './registrar.ts';
 
 declare module '../core/events.ts' {
@@ -58,7 +58,7 @@ export class AgentKeeper {
   readonly #deps: KeeperDeps;
   readonly #state: AgentState;
   readonly #checker: Checker;
-  readonly #registration: Registration | undefined;
+  readonly #presence: Presence | undefined;
   #last: AgentSnapshot['lastCheck'];
 
   constructor(options: KeeperOptions, deps: KeeperDeps) {
@@ -70,8 +70,7 @@ export class AgentKeeper {
       { probe, intervalMs, timeoutMs, onResult: (result) => this.#onResult(result) },
       deps,
     );
-    this.#registration =
-      register && new Registration({ ...register, agent, status: () => this.#state.status }, deps);
+    this.#presence = register && new Presence({ ...register, agent, status: () => this.#state.status }, deps);
     options.recovery.onRestarted = () => this.#onRestarted();
   }
 
@@ -85,28 +84,34 @@ export class AgentKeeper {
       ...agent,
       ...this.memory,
       lastCheck: this.#last,
-      registration: this.#registration?.snapshot,
+      registration: this.#presence?.snapshot,
       recovery: recovery.snapshot,
     };
   }
 
   start(): void {
-    this.#registration?.start();
+    this.#presence?.start();
     this.#checker.start();
   }
 
-  /** No more checks, no recovery, and the agent is taken out of its registry. Never rejects. @returns whether it stood there */
+  /** The end: the agent is taken out of its registry. Never rejects. @returns whether it stood there */
   async leave(): Promise<boolean> {
     this.#checker.stop();
     this.#options.recovery.stop();
-    this.#move(() => this.#state.stop(), 'the sidecar drains');
-    return (await this.#registration?.leave()) ?? false;
+    this.#move(() => this.#state.stop(), 'the sidecar lets go of it');
+    return this.#presence?.leave() ?? false;
   }
 
-  /** Another keeper goes on with the same agent: nothing is said to the registry. Recovery is left to whoever owns it. */
-  handOver(): void {
+  /** Another keeper goes on with the same agent elsewhere. Recovery is left to whoever owns it. */
+  async moveOut(): Promise<void> {
     this.#checker.stop();
-    this.#registration?.abandon();
+    await this.#presence?.leave();
+  }
+
+  /** Nothing more is done; what stands in the registry stays, for another keeper or for its TTL. */
+  stop(): void {
+    this.#checker.stop();
+    this.#presence?.abandon();
   }
 
   #onResult({ ok, degraded = false, detail, durationMs }: ProbeResult): void {
@@ -134,6 +139,6 @@ export class AgentKeeper {
     if (from === to) return;
     const { service, id } = this.#options.agent;
     this.#deps.emit('agent-changed', { service, id, from, to, message });
-    this.#registration?.changed();
+    this.#presence?.changed();
   }
 }

@@ -10,6 +10,7 @@ import { mcpOptionsSchema } from '../dialects/mcp-options.ts';
 import { ATTEMPT_POLICIES, EXCHANGE_POLICIES } from '../pipeline.ts';
 import { balanceSchema } from '../schema/balance.ts';
 import { playgroundSchema } from '../playground/schema.ts';
+import { agentSchema } from '../schema/agent.ts';
 import { credentialsSchema } from '../schema/credentials.ts';
 import { overridesSchema } from './override-section.ts';
 import { PRESET_NAMES } from './presets.ts';
@@ -255,6 +256,7 @@ export const configSchema = z
       )
       .default({})
       .describe('The services that calls go to, by name.'),
+    agent: agentSchema.optional(),
     playground: playgroundSchema
       .optional()
       .describe('An embedded faulty provider, for trying things offline.'),

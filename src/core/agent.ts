@@ -18,6 +18,8 @@ export interface AgentIdentity {
   readonly address: string;
   /** Share of the traffic relative to the others', ≥ 0. */
   readonly weight: number;
+  /** 0 is asked first. */
+  readonly priority: number;
   readonly zone: string | undefined;
   /** What else is known of it, such as capabilities. */
   readonly metadata: Readonly<Record<string, string>>;
@@ -43,6 +45,7 @@ export interface AgentSnapshot extends AgentIdentity {
     { readonly result: string; readonly message: string; readonly durationMs: number } | undefined;
   /** Undefined where it is registered nowhere. */
   readonly registration:
-    { readonly registry: string; readonly registered: boolean; readonly error: string | undefined } | undefined;
+    | { readonly registry: string; readonly registered: boolean; readonly error: string | undefined }
+    | undefined;
   readonly recovery: readonly RecoverySnapshot[];
 }

@@ -23,7 +23,6 @@ const consulSchema = z
   .strictObject({
     url: serverUrl.default('http://127.0.0.1:8500').describe('Address of the Consul agent on this machine.'),
     token: token.optional().describe('ACL token. Never printed.'),
-    namespace: z.string().min(1).optional().describe('Namespace (Consul Enterprise).'),
     deregisterAfter: positiveDuration
       .prefault('1m')
       .describe('Consul forgets an agent that is critical for so long. Consul itself knows no less than 1m.'),
@@ -57,7 +56,9 @@ export const agentRegisterSchema = z
     etcd: etcdSchema.optional(),
     heartbeat: positiveDuration
       .prefault('10s')
-      .describe('From one sign of life to the next, up to a fifth shorter. A changed status is told at once.'),
+      .describe(
+        'From one sign of life to the next, up to a fifth shorter. A changed status is told at once.',
+      ),
     ttl: positiveDuration
       .prefault('30s')
       .describe('Without a sign of life the registry takes the agent for down after this time.'),

@@ -4,7 +4,7 @@ import type { AgentIdentity } from '../core/agent.ts';
 import { agentCheckSchema, commandLine } from './agent-check.ts';
 import { recoveryStepSchema } from './agent-recovery.ts';
 import { agentRegisterSchema } from './agent-register.ts';
-import { duration, secret } from './scalars.ts';
+import { count, duration, secret } from './scalars.ts';
 
 const agentUrl = z
   .url({
@@ -40,6 +40,10 @@ export const agentSchema = z
       .max(1_000)
       .default(1)
       .describe('Share of the traffic relative to the other instances’.'),
+    priority: count
+      .max(100)
+      .default(0)
+      .describe('0 is asked first, 1 while none of 0 is available, and so on.'),
     zone: z.string().min(1).max(100).optional().describe('Where it stands.'),
     metadata: z
       .record(z.string().regex(/^[A-Za-z0-9_-]{1,100}$/, { error: 'expected a name' }), label)
@@ -49,7 +53,9 @@ export const agentSchema = z
     register: agentRegisterSchema.optional(),
     drainDelay: duration
       .prefault('2s')
-      .describe('From the deregistration to the moment when nothing is accepted any more: others must notice.'),
+      .describe(
+        'From the deregistration to the moment when nothing is accepted any more: others must notice.',
+      ),
     recovery: z
       .array(recoveryStepSchema)
       .max(20)
@@ -78,8 +84,8 @@ export type AgentOptions = z.output<typeof agentSchema>;
 
 /** What a registry is told. */
 export function identityOf(options: AgentOptions): AgentIdentity {
-  const { service, address, weight, zone, metadata } = options;
-  return { service, id: options.id ?? idOf(service, address), address, weight, zone, metadata };
+  const { service, address, weight, priority, zone, metadata } = options;
+  return { service, id: options.id ?? idOf(service, address), address, weight, priority, zone, metadata };
 }
 
 /** The same after every restart, and another one for every instance: no two share an address. */

@@ -1,4 +1,5 @@
 /** What gauges ask of the rest of the process. */
+import type { AgentSnapshot } from '../core/agent.ts';
 import type { EndpointState } from '../core/endpoint.ts';
 import type { Snapshot } from '../core/policy.ts';
 
@@ -11,6 +12,8 @@ export interface States {
   replayBytes(): number;
   /** Whether Redis is there; undefined where sidecars share nothing. */
   storeIsUp(): boolean | undefined;
+  /** Undefined where there is no agent to look after. */
+  agent(): AgentSnapshot | undefined;
   upstreams(): readonly UpstreamState[];
 }
 

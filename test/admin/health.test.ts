@@ -60,6 +60,7 @@ test('/ready is 503 and /health 200 before any configuration is in force', async
     supervisor,
     metrics: undefined as unknown as Metrics,
     journal: new Journal(systemClock),
+    agent: () => undefined,
     status: () => ({ draining: false, active: 0, tunnels: 0 }),
     reload: (cause) => supervisor.reload(cause),
   });

@@ -1,6 +1,7 @@
 /** Everything that telemetry knows of, one file each. The order means nothing. */
 import type { Topic } from '../topic.ts';
 import { adaptiveThrottling } from './adaptive-throttling.ts';
+import { agent } from './agent.ts';
 import { attemptTimeout } from './attempt-timeout.ts';
 import { attempts } from './attempts.ts';
 import { bulkhead } from './bulkhead.ts';
@@ -26,6 +27,7 @@ import { usage } from './usage.ts';
 
 export const TOPICS: readonly Topic[] = [
   adaptiveThrottling,
+  agent,
   attemptTimeout,
   attempts,
   bulkhead,

@@ -32,7 +32,7 @@ declare module '../core/events.ts' {
   }
 }
 
-export interface RegistrationOptions {
+export interface PresenceOptions {
   readonly registrar: Registrar;
   readonly agent: AgentIdentity;
   /** Longest time from one sign of life to the next, in milliseconds. */
@@ -42,7 +42,7 @@ export interface RegistrationOptions {
   readonly status: () => AgentStatus;
 }
 
-export interface RegistrationDeps {
+export interface PresenceDeps {
   readonly clock: Clock;
   readonly random: Random;
   readonly emit: Emit;
@@ -52,9 +52,9 @@ export interface RegistrationDeps {
 const JITTER = 0.2;
 const FIRST_RETRY_MS = 500;
 
-export class Registration {
-  readonly #options: RegistrationOptions;
-  readonly #deps: RegistrationDeps;
+export class Presence {
+  readonly #options: PresenceOptions;
+  readonly #deps: PresenceDeps;
   readonly #abort = new AbortController();
   #retries: Delays;
   #registered = false;
@@ -66,7 +66,7 @@ export class Registration {
   /** The status that the registry was told last. */
   #told: AgentStatus | undefined;
 
-  constructor(options: RegistrationOptions, deps: RegistrationDeps) {
+  constructor(options: PresenceOptions, deps: PresenceDeps) {
     this.#options = options;
     this.#deps = deps;
     this.#retries = this.#newRetries();
@@ -76,7 +76,11 @@ export class Registration {
     return this.#options.registrar.name;
   }
 
-  get snapshot(): { readonly registry: string; readonly registered: boolean; readonly error: string | undefined } {
+  get snapshot(): {
+    readonly registry: string;
+    readonly registered: boolean;
+    readonly error: string | undefined;
+  } {
     return { registry: this.registry, registered: this.#registered, error: this.#error };
   }
 
@@ -111,7 +115,11 @@ export class Registration {
       if (!mayStand) return false;
       await within(registrar.deregister(bound.signal), bound.signal, timeoutMs);
       this.#registered = false;
-      this.#deps.emit('agent-deregistered', { service: agent.service, id: agent.id, registry: this.registry });
+      this.#deps.emit('agent-deregistered', {
+        service: agent.service,
+        id: agent.id,
+        registry: this.registry,
+      });
     } catch (error) {
       this.#tellFailure('deregister', error as Error);
     } finally {

@@ -43,6 +43,9 @@ export class StartError extends Error {
 
 const RELOAD_DEBOUNCE_MS = 200;
 
+const noRegistry = (): Promise<never> => Promise.reject(new Error('there is no registry in this sidecar'));
+const NO_REGISTRY = { register: noRegistry, heartbeat: noRegistry, deregister: noRegistry };
+
 /** What a process that is killed must not have to learn anew. */
 const WORTH_WRITING = ['breaker-changed', 'credential-cooling', 'credential-out'] as const;
 
@@ -80,7 +83,7 @@ export class Sidecar {
     this.playground = new PlaygroundHost({ clock, random });
     const { promise, resolve: exit } = Promise.withResolvers<number>();
     this.exitAsked = promise;
-    this.agent = new AgentHost({ clock, random, emit, exit, registry: () => undefined });
+    this.agent = new AgentHost({ clock, random, emit, exit, registry: NO_REGISTRY });
     this.journal = new Journal(clock);
     this.metrics = new Metrics(this.bus, this.#states());
     this.admin = new AdminPlane({

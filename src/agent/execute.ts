@@ -101,9 +101,7 @@ class Running {
   #told(code: number | null, by: NodeJS.Signals | null): ExecutionEnd {
     const output = this.#output();
     if (this.#why) return { kind: this.#why, output };
-    return code === null
-      ? { kind: 'killed', by: by ?? 'SIGKILL', output }
-      : { kind: 'exited', code, output };
+    return code === null ? { kind: 'killed', by: by ?? 'SIGKILL', output } : { kind: 'exited', code, output };
   }
 
   async #lastOutput(closed: Promise<unknown>): Promise<void> {

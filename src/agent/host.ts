@@ -15,7 +15,7 @@ import { makeProbe } from './make-probe.ts';
 import { makeRegistrar } from './make-registrar.ts';
 import { Recovery } from './recovery.ts';
 import { recoveryActions } from './recovery-actions.ts';
-import type { EmbeddedRegistry } from './registrars/embedded.ts';
+import type { InstancePort } from './registrars/registry.ts';
 
 export interface AgentHostDeps {
   readonly clock: Clock;
@@ -23,8 +23,8 @@ export interface AgentHostDeps {
   readonly emit: Emit;
   /** Ends the sidecar in good order, with this exit code. */
   readonly exit: (code: number) => void;
-  /** The registry of this sidecar; undefined while there is none. */
-  readonly registry: () => EmbeddedRegistry | undefined;
+  /** The registry of this sidecar. */
+  readonly registry: InstancePort;
   /**
    * Whether the section may make the sidecar run programs. False for a configuration that came over the network, unless the
    * operator allowed it on this machine: whoever may write there could run anything here.

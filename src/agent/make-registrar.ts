@@ -9,14 +9,14 @@ import { HttpClient } from '../transport/http-client.ts';
 import { tlsOptionsOf } from '../transport/tls-options.ts';
 import type { Registrar } from './registrar.ts';
 import { ConsulRegistrar } from './registrars/consul.ts';
-import { EmbeddedRegistrar } from './registrars/embedded.ts';
-import type { EmbeddedRegistry } from './registrars/embedded.ts';
 import { EtcdRegistrar } from './registrars/etcd.ts';
+import { RegistryRegistrar } from './registrars/registry.ts';
+import type { InstancePort } from './registrars/registry.ts';
 
 export interface RegistrarDeps {
   readonly clock: Clock;
-  /** The registry of this sidecar; undefined while there is none. */
-  readonly registry: () => EmbeddedRegistry | undefined;
+  /** The registry of this sidecar. */
+  readonly registry: InstancePort;
 }
 
 /** What every kind needs. */
@@ -38,7 +38,7 @@ export function makeRegistrar(
   const common: Common = { agent, ttlMs, timeoutMs, client };
   if (consul) return consulRegistrar(consul, common);
   if (etcd) return etcdRegistrar(etcd, common);
-  return new EmbeddedRegistrar(own, agent, ttlMs);
+  return new RegistryRegistrar({ name: 'embedded registry', registry: own, agent, ttlMs });
 }
 
 /** URLs are written with or without a slash at the end. */
@@ -57,7 +57,7 @@ function consulRegistrar(target: ConsulTarget, { agent, ttlMs, timeoutMs, client
 
 function etcdRegistrar(target: EtcdTarget, { agent, ttlMs, timeoutMs, client }: Common): Registrar {
   const http = client(target.tls);
-  const { username: user, password, prefix } = target;
+  const { user, password, prefix } = target;
   const urls = target.urls.map(base);
   return new EtcdRegistrar({
     ...{ agent, ttlMs, urls, prefix },

@@ -35,7 +35,8 @@ export function recoveryActions(options: AgentOptions, deps: ActionDeps): Recove
 
 function actionOf(step: RecoveryStep, options: AgentOptions, deps: ActionDeps): { name: string; run: Run } {
   const { webhook, command, exit } = step;
-  if (webhook) return { name: 'webhook', run: (incident, signal) => post(webhook, { incident, signal }, deps) };
+  if (webhook)
+    return { name: 'webhook', run: (incident, signal) => post(webhook, { incident, signal }, deps) };
   if (command !== undefined)
     return { name: `command ${command}`, run: runner({ ...step, command }, options, deps) };
   return { name: 'exit', run: leaver(exit ?? 1, deps) };
@@ -78,7 +79,12 @@ interface Report {
 }
 
 async function post(options: WebhookOptions, report: Report, deps: ActionDeps): Promise<ActionResult> {
-  const growth = { kind: 'exponential', initialMs: FIRST_RETRY_MS, maxMs: MAX_RETRY_MS, multiplier: 2 } as const;
+  const growth = {
+    kind: 'exponential',
+    initialMs: FIRST_RETRY_MS,
+    maxMs: MAX_RETRY_MS,
+    multiplier: 2,
+  } as const;
   const waits = delays({ ...growth, jitter: 'equal', jitterRatio: 0 }, deps.random);
   // One instant for all tries: it is one report, however often it is sent.
   const body = JSON.stringify(payloadOf(report.incident, deps.clock));

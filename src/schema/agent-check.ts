@@ -10,7 +10,8 @@ export const commandLine = z
   .refine(([program]) => program !== '', { error: 'expected a program' })
   .meta({
     id: 'CommandLine',
-    description: 'A program and its arguments as a list, such as ["systemctl", "restart", "agent"]. No shell.',
+    description:
+      'A program and its arguments as a list, such as ["systemctl", "restart", "agent"]. No shell.',
   });
 
 const port = z.number().int().min(1).max(65_535);

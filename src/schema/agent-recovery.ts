@@ -4,18 +4,15 @@ import { count, headerName, headerValue, positiveCount, positiveDuration, secret
 
 const webhookSchema = z
   .strictObject({
-    url: secret(
-      z.url({ protocol: /^https?$/, error: 'expected an http or https URL' }),
-    ).describe('Where to POST what happened, as JSON. Never printed: such addresses often hold a token.'),
+    url: secret(z.url({ protocol: /^https?$/, error: 'expected an http or https URL' })).describe(
+      'Where to POST what happened, as JSON. Never printed: such addresses often hold a token.',
+    ),
     headers: z
       .record(headerName, secret(headerValue))
       .default({})
       .describe('Fields to send. Their values are never printed.'),
     timeout: positiveDuration.prefault('5s').describe('Longest wait for an answer.'),
-    retries: count
-      .max(10)
-      .default(2)
-      .describe('Further tries when it does not answer, or with 429 or 5xx.'),
+    retries: count.max(10).default(2).describe('Further tries when it does not answer, or with 429 or 5xx.'),
   })
   .describe('Tell somebody.');
 
@@ -54,8 +51,7 @@ export const recoveryStepSchema = z
     maxPerHour: positiveCount.max(1_000).default(6).describe('Runs within any hour.'),
   })
   .refine(
-    ({ webhook, command, exit }) =>
-      [webhook, command, exit].filter((one) => one !== undefined).length === 1,
+    ({ webhook, command, exit }) => [webhook, command, exit].filter((one) => one !== undefined).length === 1,
     { error: 'expected exactly one of webhook, command and exit' },
   );
 

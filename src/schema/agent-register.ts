@@ -39,12 +39,12 @@ const etcdSchema = z
       .max(500)
       .default('/services/')
       .describe('The key is this, the service, "/" and the id.'),
-    username: z.string().min(1).optional().describe('User. Default: no authentication.'),
+    user: z.string().min(1).optional().describe('User, where etcd asks for one.'),
     password: secret(z.string().min(1)).optional().describe('Password. Never printed.'),
     tls: tlsTowards('etcd').prefault({}),
   })
-  .refine(({ username, password }) => (username === undefined) === (password === undefined), {
-    error: 'expected username and password together',
+  .refine(({ user, password }) => (user === undefined) === (password === undefined), {
+    error: 'expected user and password together',
   })
   .describe('etcd v3, by a key with a lease.');
 

@@ -76,7 +76,10 @@ const pidsIn = (file: string): number[] => readFileSync(file, 'utf8').split(' ')
 describe('a program that does not end', () => {
   it('is killed at its timeout, and everything that it started', async () => {
     const file = fileFor();
-    const command = family(file, 'setInterval(() => undefined, 1000); process.on("SIGTERM", () => undefined);');
+    const command = family(
+      file,
+      'setInterval(() => undefined, 1000); process.on("SIGTERM", () => undefined);',
+    );
     const end = await run(command, { timeoutMs: 1_500 });
     expect(end).toEqual({ kind: 'timed-out', output: 'ready' });
     await Promise.all(pidsIn(file).map(untilGone));
@@ -86,17 +89,13 @@ describe('a program that does not end', () => {
     const abort = new AbortController();
     const clock = new FakeClock();
     const command = node('setInterval(() => undefined, 1000)');
-    const ending = execute(
-      { command, env: {}, timeoutMs: 1_000, leftovers: 'kill' },
-      clock,
-      abort.signal,
-    );
+    const ending = execute({ command, env: {}, timeoutMs: 1_000, leftovers: 'kill' }, clock, abort.signal);
     abort.abort();
     expect(await ending).toEqual({ kind: 'aborted', output: '' });
     expect(clock.pendingTimers).toBe(0);
-    expect(
-      await execute({ command, env: {}, timeoutMs: 1, leftovers: 'kill' }, clock, abort.signal),
-    ).toEqual({ kind: 'aborted', output: '' });
+    expect(await execute({ command, env: {}, timeoutMs: 1, leftovers: 'kill' }, clock, abort.signal)).toEqual(
+      { kind: 'aborted', output: '' },
+    );
   });
 });
 

@@ -101,16 +101,21 @@ it('goes on where another left off', () => {
 it('is down exactly when the last `fall` checks failed since it was well, whatever came before', () => {
   const results = fc.array(fc.constantFrom<CheckResult>('passed', 'degraded', 'failed'), { maxLength: 40 });
   fc.assert(
-    fc.property(results, fc.integer({ min: 1, max: 5 }), fc.integer({ min: 1, max: 5 }), (seen, rise, fall) => {
-      const state = after(seen, new AgentState({ rise, fall }, 0));
-      const tail = (ending: (result: CheckResult) => boolean): number => {
-        const from = seen.findLastIndex((result) => !ending(result));
-        return seen.length - 1 - from;
-      };
-      if (tail((result) => result === 'failed') >= fall) expect(state.status).toBe('down');
-      if (tail((result) => result === 'passed') >= rise) expect(state.status).toBe('up');
-      if (state.status === 'up') expect(state.failures).toBe(0);
-      if (state.status === 'down') expect(state.failures).toBeGreaterThanOrEqual(fall);
-    }),
+    fc.property(
+      results,
+      fc.integer({ min: 1, max: 5 }),
+      fc.integer({ min: 1, max: 5 }),
+      (seen, rise, fall) => {
+        const state = after(seen, new AgentState({ rise, fall }, 0));
+        const tail = (ending: (result: CheckResult) => boolean): number => {
+          const from = seen.findLastIndex((result) => !ending(result));
+          return seen.length - 1 - from;
+        };
+        if (tail((result) => result === 'failed') >= fall) expect(state.status).toBe('down');
+        if (tail((result) => result === 'passed') >= rise) expect(state.status).toBe('up');
+        if (state.status === 'up') expect(state.failures).toBe(0);
+        if (state.status === 'down') expect(state.failures).toBeGreaterThanOrEqual(fall);
+      },
+    ),
   );
 });

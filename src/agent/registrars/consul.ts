@@ -28,10 +28,6 @@ const STATES: Readonly<Record<AgentStatus, ConsulState>> = {
   down: 'critical',
 };
 
-/** Consul's weights are whole numbers above 0; a hundredth of ours is the least that can be told. */
-const WEIGHT_SCALE = 100;
-const MAX_CONSUL_WEIGHT = 65_535;
-
 export class ConsulRegistrar implements Registrar {
   readonly name: string;
   readonly #options: ConsulRegistrarOptions;
@@ -75,7 +71,8 @@ export class ConsulRegistrar implements Registrar {
   #service(status: AgentStatus): ConsulService {
     const { agent, ttlMs, deregisterAfterMs } = this.#options;
     const { protocol, hostname, port, pathname } = new URL(agent.address);
-    const weight = Math.min(MAX_CONSUL_WEIGHT, Math.max(1, Math.round(agent.weight * WEIGHT_SCALE)));
+    // Consul's are whole numbers above 0.
+    const weight = Math.max(1, Math.round(agent.weight));
     return {
       ID: agent.id,
       Name: agent.service,

@@ -65,7 +65,7 @@ export class EtcdRegistrar implements Registrar {
   }
 
   #value(status: AgentStatus): string {
-    const { id, service, address: url, weight, priority, zone, metadata } = this.#options.agent;
-    return JSON.stringify({ id, service, url, weight, priority, zone, metadata, status });
+    const { id: instance, address: url, weight, priority, zone, metadata } = this.#options.agent;
+    return JSON.stringify({ url, instance, weight, priority, zone, metadata, status });
   }
 }

@@ -1,0 +1,60 @@
+/** Enters the agent in Outrigger's own registry: that of this sidecar, or that of another one over HTTP. */
+import type { AgentIdentity, AgentStatus } from '../../core/agent.ts';
+import type { HeartbeatAnswer, Registrar } from '../registrar.ts';
+
+/** The registry as an instance sees it. */
+export interface InstancePort {
+  register(report: {
+    readonly service: string;
+    readonly id: string;
+    readonly url: string;
+    readonly status: AgentStatus;
+    readonly weight: number;
+    readonly priority: number;
+    readonly zone?: string;
+    readonly metadata: Readonly<Record<string, string>>;
+    readonly ttlMs: number;
+  }): Promise<unknown>;
+  heartbeat(service: string, id: string, said: { readonly status: AgentStatus }): Promise<unknown>;
+  deregister(service: string, id: string): Promise<unknown>;
+}
+
+export interface RegistryRegistrarOptions {
+  readonly name: string;
+  readonly registry: InstancePort;
+  readonly agent: AgentIdentity;
+  readonly ttlMs: number;
+  readonly dispose?: () => void;
+}
+
+export class RegistryRegistrar implements Registrar {
+  readonly name: string;
+  readonly #options: RegistryRegistrarOptions;
+
+  constructor(options: RegistryRegistrarOptions) {
+    this.#options = options;
+    this.name = options.name;
+  }
+
+  async register(status: AgentStatus): Promise<void> {
+    const { registry, agent, ttlMs } = this.#options;
+    const { service, id, address: url, weight, priority, zone, metadata } = agent;
+    const said = { service, id, url, status, weight, priority, metadata, ttlMs };
+    await registry.register({ ...said, ...(zone !== undefined && { zone }) });
+  }
+
+  async heartbeat(status: AgentStatus): Promise<HeartbeatAnswer> {
+    const { registry, agent } = this.#options;
+    const answer = await registry.heartbeat(agent.service, agent.id, { status });
+    return answer === 'unknown' ? 'unknown' : 'known';
+  }
+
+  async deregister(): Promise<void> {
+    const { registry, agent } = this.#options;
+    await registry.deregister(agent.service, agent.id);
+  }
+
+  dispose(): void {
+    this.#options.dispose?.();
+  }
+}

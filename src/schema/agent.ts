@@ -59,7 +59,7 @@ export const agentSchema = z
     recovery: z
       .array(recoveryStepSchema)
       .max(20)
-      .default([])
+      .prefault([])
       .describe('What is done when checks keep failing, in this order.'),
     commands: z
       .record(

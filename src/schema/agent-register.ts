@@ -9,6 +9,10 @@ const serverUrl = z
     error: 'expected a URL without user, password, query and fragment',
   });
 
+/** What a registry grants. */
+const MIN_TTL_MS = 1_000;
+const MAX_TTL_MS = 3_600_000;
+
 const token = secret(z.string().min(1));
 
 const registrySchema = z
@@ -73,7 +77,10 @@ export const agentRegisterSchema = z
     error: 'expected at least twice the heartbeat, so that one lost sign of life does no harm',
     path: ['ttl'],
   })
-  .refine(({ ttl }) => ttl >= 1_000, { error: 'expected at least 1s', path: ['ttl'] })
+  .refine(({ ttl }) => ttl >= MIN_TTL_MS && ttl <= MAX_TTL_MS, {
+    error: 'expected a duration from 1s to 1h',
+    path: ['ttl'],
+  })
   .describe('Where others find the agent. Default: nowhere.');
 
 export type AgentRegisterOptions = z.output<typeof agentRegisterSchema>;

@@ -4,16 +4,10 @@ import type { AgentIdentity } from '../core/agent.ts';
 import { agentCheckSchema, commandLine } from './agent-check.ts';
 import { recoveryStepSchema } from './agent-recovery.ts';
 import { agentRegisterSchema } from './agent-register.ts';
-import { count, duration, secret } from './scalars.ts';
+import { endpointSchema, endpointUrl } from './endpoint.ts';
+import { duration, secret } from './scalars.ts';
 
-const agentUrl = z
-  .url({
-    protocol: /^https?$/,
-    error: 'expected an http or https URL such as "http://10.0.0.7:8000"',
-  })
-  .refine((text) => !/[?#]/.test(text) && !/^https?:\/\/[^/]*@/.test(text), {
-    error: 'expected a URL without user, password, query and fragment',
-  });
+const { weight, priority, zone } = endpointSchema.shape;
 
 const label = z.string().regex(/^[\x20-\x7e]{1,500}$/, { error: 'expected 1 to 500 printable characters' });
 
@@ -32,19 +26,11 @@ export const agentSchema = z
       })
       .optional()
       .describe('Unique name of this instance. Default: service, host and port of `address`, joined by "-".'),
-    address: agentUrl.describe('Where others reach the agent: scheme, host, port, base path.'),
-    local: agentUrl.optional().describe('Where this sidecar reaches it. Default: `address`.'),
-    weight: z
-      .number()
-      .min(0)
-      .max(1_000)
-      .default(1)
-      .describe('Share of the traffic relative to the other instances’.'),
-    priority: count
-      .max(100)
-      .default(0)
-      .describe('0 is asked first, 1 while none of 0 is available, and so on.'),
-    zone: z.string().min(1).max(100).optional().describe('Where it stands.'),
+    address: endpointUrl.describe('Where others reach the agent: scheme, host, port, base path.'),
+    local: endpointUrl.optional().describe('Where this sidecar reaches it. Default: `address`.'),
+    weight,
+    priority,
+    zone,
     metadata: z
       .record(z.string().regex(/^[A-Za-z0-9_-]{1,100}$/, { error: 'expected a name' }), label)
       .default({})

@@ -3,6 +3,7 @@
  * of life; when it has run out, etcd has dropped the key with it.
  */
 import type { AgentIdentity, AgentStatus } from '../../core/agent.ts';
+import type { ReportedStatus } from '../../core/endpoint.ts';
 import type { EtcdClient } from '../../discovery/etcd-client.ts';
 import type { HeartbeatAnswer, Registrar } from '../registrar.ts';
 
@@ -66,6 +67,7 @@ export class EtcdRegistrar implements Registrar {
 
   #value(status: AgentStatus): string {
     const { id: instance, address: url, weight, priority, zone, metadata } = this.#options.agent;
-    return JSON.stringify({ url, instance, weight, priority, zone, metadata, status });
+    const how: ReportedStatus = status === 'stopping' ? 'draining' : status;
+    return JSON.stringify({ url, instance, weight, priority, zone, metadata, status: how });
   }
 }

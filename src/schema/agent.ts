@@ -82,13 +82,14 @@ function idOf(service: string, address: string): string {
   return `${service}-${host}-${port === '' ? usual : port}`.slice(0, 128);
 }
 
-/** Paths of everything in the section that makes the sidecar run a program. */
-export function programsIn({ check, recovery, commands }: AgentOptions): string[][] {
-  return [
+/** Paths of everything in the section that says which programs the sidecar runs, and how: their environment is part of that. */
+export function programsIn({ check, recovery, commands, env }: AgentOptions): string[][] {
+  const programs = [
     ...(check.exec ? [['check', 'exec']] : []),
     ...Object.keys(commands).map((name) => ['commands', name]),
     ...recovery.flatMap(({ command }, index) =>
       command === undefined ? [] : [['recovery', String(index), 'command']],
     ),
   ];
+  return programs.length === 0 ? [] : [...programs, ...Object.keys(env).map((name) => ['env', name])];
 }

@@ -12,6 +12,7 @@ import { systemClock } from './core/clock.ts';
 import type { Random } from './core/random.ts';
 import { systemRandom } from './core/random.ts';
 import { PlaygroundHost } from './playground/host.ts';
+import { RegistryHost } from './registry/host.ts';
 import { StateKeeper } from './runtime/state-keeper.ts';
 import { Supervisor } from './runtime/supervisor.ts';
 import type { ReloadResult } from './runtime/supervisor.ts';
@@ -53,6 +54,7 @@ export class Sidecar {
   readonly metrics: Metrics;
   readonly admin: AdminPlane;
   readonly playground: PlaygroundHost;
+  readonly registry: RegistryHost;
   readonly log: Log;
   readonly #state: StateKeeper;
   readonly #options: SidecarOptions;
@@ -72,7 +74,8 @@ export class Sidecar {
     this.dataPlane = new DataPlane({ clock, emit, supervisor: this.supervisor });
     this.supervisor.prepare = (config) => this.dataPlane.prepare(config);
     this.#state = new StateKeeper({ clock, emit });
-    this.supervisor.revive = (config, parts) => this.#state.restore(config.state, parts);
+    this.registry = new RegistryHost({ clock, random, emit });
+    this.supervisor.revive = (config, parts) => this.#revive(config, parts);
     this.playground = new PlaygroundHost({ clock, random });
     this.journal = new Journal(clock);
     this.metrics = new Metrics(this.bus, this.#states());
@@ -85,6 +88,7 @@ export class Sidecar {
         active: this.dataPlane.activeCount,
         tunnels: this.dataPlane.tunnelCount,
       }),
+      registry: () => this.registry.view,
       reload: (cause) => this.reload(cause),
     });
     this.log = new Log(clock, options.logTo);
@@ -111,8 +115,8 @@ export class Sidecar {
     try {
       await this.#configure(this.supervisor.config);
     } catch (error) {
-      // The configuration is in force all the same; only the playground is not where it should be.
-      this.bus.emit('internal-error', { where: 'playground', error: error as Error });
+      // The configuration is in force all the same; only the playground or the registry is not where it should be.
+      this.bus.emit('internal-error', { where: 'listeners', error: error as Error });
     }
     return result;
   }
@@ -138,7 +142,7 @@ export class Sidecar {
     const { config } = this.supervisor;
     this.log.configure(config.logging);
     this.log.listen(this.bus);
-    this.#state.start(() => this.supervisor.parts);
+    this.#state.start(() => new Map([...this.supervisor.parts, ...this.registry.parts]));
     for (const change of WORTH_WRITING) this.bus.on(change, () => this.#state.writeSoon());
     await this.admin.listen(config.server.admin);
     await this.#configure(config);
@@ -157,7 +161,16 @@ export class Sidecar {
     this.#state.configure(config.state);
     this.journal.limit = config.admin.journal;
     this.log.configure(config.logging);
-    await this.playground.configure(config.playground);
+    await Promise.all([
+      this.playground.configure(config.playground),
+      this.registry.configure(config.registry, this.supervisor.sharedInstances),
+    ]);
+  }
+
+  async #revive(config: Config, parts: ReadonlyMap<string, unknown>): Promise<void> {
+    this.registry.prepare(config.registry);
+    const kept = config.registry ? this.registry.parts : new Map<string, unknown>();
+    await this.#state.restore(config.state, new Map([...parts, ...kept]));
   }
 
   #watchFiles(paths: readonly string[]): ReturnType<typeof watchFiles> {
@@ -183,6 +196,7 @@ export class Sidecar {
     this.#files?.close();
     await this.dataPlane.close();
     await this.#state.release();
+    await this.registry.close();
     await Promise.all([this.admin.close(), this.playground.close(), this.supervisor.dispose()]);
     this.#connections.dispose();
     await this.log.settled();
@@ -198,6 +212,7 @@ export class Sidecar {
       tunnels: () => this.dataPlane.tunnelCount,
       replayBytes: () => this.dataPlane.replayBytes,
       storeIsUp: () => this.supervisor.storeIsUp,
+      registry: () => this.registry.view,
       upstreams: () => [...this.supervisor.runtime.upstreams.values()].map(stateOf),
     };
   }

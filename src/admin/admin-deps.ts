@@ -1,5 +1,6 @@
 /** What the admin plane asks of the rest of the process. */
 import type { LoadedConfig } from '../config/load.ts';
+import type { RegistryView } from '../core/registry.ts';
 import type { Config } from '../config/schema.ts';
 import type { Runtime } from '../runtime/runtime.ts';
 import type { ReloadResult, Supervisor } from '../runtime/supervisor.ts';
@@ -21,6 +22,8 @@ export interface AdminDeps {
   readonly metrics: Metrics;
   readonly journal: Journal;
   readonly status: () => ProcessStatus;
+  /** The embedded registry; undefined where there is none. */
+  readonly registry: () => RegistryView | undefined;
   /** Reads the configuration again and puts it in force if it is good. */
   readonly reload: (cause: string) => Promise<ReloadResult>;
 }

@@ -1,6 +1,7 @@
 /** What gauges ask of the rest of the process. */
 import type { EndpointState } from '../core/endpoint.ts';
 import type { Snapshot } from '../core/policy.ts';
+import type { RegistryView } from '../core/registry.ts';
 
 export interface States {
   readonly version: string;
@@ -11,6 +12,8 @@ export interface States {
   replayBytes(): number;
   /** Whether Redis is there; undefined where sidecars share nothing. */
   storeIsUp(): boolean | undefined;
+  /** The embedded registry; undefined where there is none. */
+  registry(): RegistryView | undefined;
   upstreams(): readonly UpstreamState[];
 }
 

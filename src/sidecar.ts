@@ -13,6 +13,8 @@ import { systemClock } from './core/clock.ts';
 import type { Random } from './core/random.ts';
 import { systemRandom } from './core/random.ts';
 import { PlaygroundHost } from './playground/host.ts';
+import { RegistryHost } from './registry/host.ts';
+import { LocalRegistrar } from './registry/local-registrar.ts';
 import { StateKeeper } from './runtime/state-keeper.ts';
 import { Supervisor } from './runtime/supervisor.ts';
 import type { ReloadResult } from './runtime/supervisor.ts';
@@ -43,9 +45,6 @@ export class StartError extends Error {
 
 const RELOAD_DEBOUNCE_MS = 200;
 
-const noRegistry = (): Promise<never> => Promise.reject(new Error('there is no registry in this sidecar'));
-const NO_REGISTRY = { register: noRegistry, heartbeat: noRegistry, deregister: noRegistry };
-
 /** What a process that is killed must not have to learn anew. */
 const WORTH_WRITING = ['breaker-changed', 'credential-cooling', 'credential-out'] as const;
 
@@ -60,6 +59,7 @@ export class Sidecar {
   readonly agent: AgentHost;
   /** Resolves with an exit code when recovery wants the process to end with it. */
   readonly exitAsked: Promise<number>;
+  readonly registry: RegistryHost;
   readonly log: Log;
   readonly #state: StateKeeper;
   readonly #options: SidecarOptions;
@@ -79,11 +79,13 @@ export class Sidecar {
     this.dataPlane = new DataPlane({ clock, emit, supervisor: this.supervisor });
     this.supervisor.prepare = (config) => this.dataPlane.prepare(config);
     this.#state = new StateKeeper({ clock, emit });
-    this.supervisor.revive = (config, parts) => this.#state.restore(config.state, parts);
+    this.registry = new RegistryHost({ clock, random, emit });
+    this.supervisor.revive = (config, parts) => this.#revive(config, parts);
     this.playground = new PlaygroundHost({ clock, random });
     const { promise, resolve: exit } = Promise.withResolvers<number>();
     this.exitAsked = promise;
-    this.agent = new AgentHost({ clock, random, emit, exit, registry: NO_REGISTRY });
+    const registry = new LocalRegistrar(this.registry.catalog, random);
+    this.agent = new AgentHost({ clock, random, emit, exit, registry });
     this.journal = new Journal(clock);
     this.metrics = new Metrics(this.bus, this.#states());
     this.admin = new AdminPlane({
@@ -96,6 +98,7 @@ export class Sidecar {
         active: this.dataPlane.activeCount,
         tunnels: this.dataPlane.tunnelCount,
       }),
+      registry: () => this.registry.view,
       reload: (cause) => this.reload(cause),
     });
     this.log = new Log(clock, options.logTo);
@@ -122,7 +125,7 @@ export class Sidecar {
     try {
       await this.#configure(this.supervisor.config);
     } catch (error) {
-      // The configuration is in force all the same; only the playground or the agent is not where it should be.
+      // The configuration is in force all the same; only playground, registry or agent are not where they should be.
       this.bus.emit('internal-error', { where: 'reload', error: error as Error });
     }
     return result;
@@ -149,7 +152,7 @@ export class Sidecar {
     const { config } = this.supervisor;
     this.log.configure(config.logging);
     this.log.listen(this.bus);
-    this.#state.start(() => this.supervisor.parts);
+    this.#state.start(() => new Map([...this.supervisor.parts, ...this.registry.parts]));
     for (const change of WORTH_WRITING) this.bus.on(change, () => this.#state.writeSoon());
     await this.admin.listen(config.server.admin);
     await this.#configure(config);
@@ -168,8 +171,18 @@ export class Sidecar {
     this.#state.configure(config.state);
     this.journal.limit = config.admin.journal;
     this.log.configure(config.logging);
+    await Promise.all([
+      this.playground.configure(config.playground),
+      this.registry.configure(config.registry, this.supervisor.sharedInstances),
+    ]);
+    // After the registry, in which it may stand.
     this.agent.configure(config.agent);
-    await this.playground.configure(config.playground);
+  }
+
+  async #revive(config: Config, parts: ReadonlyMap<string, unknown>): Promise<void> {
+    this.registry.prepare(config.registry);
+    const kept = config.registry ? this.registry.parts : new Map<string, unknown>();
+    await this.#state.restore(config.state, new Map([...parts, ...kept]));
   }
 
   #watchFiles(paths: readonly string[]): ReturnType<typeof watchFiles> {
@@ -198,6 +211,7 @@ export class Sidecar {
     await this.dataPlane.close();
     await this.agent.close();
     await this.#state.release();
+    await this.registry.close();
     await Promise.all([this.admin.close(), this.playground.close(), this.supervisor.dispose()]);
     this.#connections.dispose();
     await this.log.settled();
@@ -214,6 +228,7 @@ export class Sidecar {
       replayBytes: () => this.dataPlane.replayBytes,
       storeIsUp: () => this.supervisor.storeIsUp,
       agent: () => this.agent.snapshot,
+      registry: () => this.registry.view,
       upstreams: () => [...this.supervisor.runtime.upstreams.values()].map(stateOf),
     };
   }

@@ -13,6 +13,7 @@ import { makeGuards } from './guards.ts';
 import { healthRoutes } from './health-routes.ts';
 import { metricsRoutes } from './metrics-routes.ts';
 import { answerError, PROTECTIVE_HEADERS } from './problems.ts';
+import { registryRoutes } from './registry-routes.ts';
 import { RouteTable } from './route-table.ts';
 import { upstreamRoutes } from './upstream-routes.ts';
 
@@ -57,6 +58,7 @@ function adminRoutes(app: FastifyInstance, deps: AdminDeps, host: string): void 
   agentRoutes(app, deps);
   configRoutes(app, deps, guards);
   eventRoutes(app, deps);
+  registryRoutes(app, deps);
 }
 
 /** Where the application listens; undefined when it does not. */

@@ -1,5 +1,6 @@
 /** What the admin plane asks of the rest of the process. */
 import type { LoadedConfig } from '../config/load.ts';
+import type { RegistryView } from '../core/registry.ts';
 import type { Config } from '../config/schema.ts';
 import type { AgentSnapshot } from '../core/agent.ts';
 import type { Runtime } from '../runtime/runtime.ts';
@@ -24,6 +25,8 @@ export interface AdminDeps {
   readonly status: () => ProcessStatus;
   /** Undefined where there is no agent to look after. */
   readonly agent: () => AgentSnapshot | undefined;
+  /** The embedded registry; undefined where there is none. */
+  readonly registry: () => RegistryView | undefined;
   /** Reads the configuration again and puts it in force if it is good. */
   readonly reload: (cause: string) => Promise<ReloadResult>;
 }

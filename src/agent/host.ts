@@ -6,6 +6,7 @@ import { sleep } from '../core/clock.ts';
 import type { Clock } from '../core/clock.ts';
 import type { Emit } from '../core/events.ts';
 import type { Random } from '../core/random.ts';
+import type { InstanceRegistrar } from '../core/registry.ts';
 import { identityOf, programsIn } from '../schema/agent.ts';
 import type { AgentOptions } from '../schema/agent.ts';
 import type { AgentRegisterOptions } from '../schema/agent-register.ts';
@@ -15,7 +16,6 @@ import { makeProbe } from './make-probe.ts';
 import { makeRegistrar } from './make-registrar.ts';
 import { Recovery } from './recovery.ts';
 import { recoveryActions } from './recovery-actions.ts';
-import type { InstancePort } from './registrars/registry.ts';
 
 export interface AgentHostDeps {
   readonly clock: Clock;
@@ -24,7 +24,7 @@ export interface AgentHostDeps {
   /** Ends the sidecar in good order, with this exit code. */
   readonly exit: (code: number) => void;
   /** The registry of this sidecar. */
-  readonly registry: InstancePort;
+  readonly registry: InstanceRegistrar;
   /**
    * Whether the section may make the sidecar run programs. False for a configuration that came over the network, unless the
    * operator allowed it on this machine: whoever may write there could run anything here.

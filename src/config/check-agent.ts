@@ -3,10 +3,17 @@ import type { CheckProblem } from './load.ts';
 import type { Config } from './schema.ts';
 
 export function checkAgent(config: Config): CheckProblem[] {
-  return config.agent ? [...checkCommands(config.agent), ...checkGrace(config.agent)] : [];
+  const { agent } = config;
+  return agent ? [...checkRegistry(config), ...checkCommands(agent), ...checkGrace(agent)] : [];
 }
 
 type Agent = NonNullable<Config['agent']>;
+
+function checkRegistry({ agent, registry }: Config): CheckProblem[] {
+  if (agent?.register?.embedded === undefined || registry) return [];
+  const message = 'expected a registry in this sidecar, but the section registry is not set';
+  return [{ path: ['agent', 'register', 'embedded'], message }];
+}
 
 /** Recovery runs what the list names, and nothing else. */
 function checkCommands({ recovery, commands }: Agent): CheckProblem[] {

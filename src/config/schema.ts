@@ -17,6 +17,7 @@ import { credentialsSchema } from '../schema/credentials.ts';
 import { overridesSchema } from './override-section.ts';
 import { PRESET_NAMES } from './presets.ts';
 import { fileContents } from '../schema/file-contents.ts';
+import { registrySchema } from '../schema/registry.ts';
 import { stateSchema } from './state-section.ts';
 import { currency, modelNames, modelPrices } from '../schema/models.ts';
 import {
@@ -238,6 +239,7 @@ export const configSchema = z
       .default({})
       .describe('The services that calls go to, by name.'),
     agent: agentSchema.optional(),
+    registry: registrySchema.optional(),
     playground: playgroundSchema
       .optional()
       .describe('An embedded faulty provider, for trying things offline.'),

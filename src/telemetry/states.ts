@@ -3,6 +3,7 @@ import type { AgentSnapshot } from '../core/agent.ts';
 import type { EndpointState } from '../core/endpoint.ts';
 import type { DiscoveryStatus } from '../core/endpoint-source.ts';
 import type { Snapshot } from '../core/policy.ts';
+import type { RegistryView } from '../core/registry.ts';
 
 export interface States {
   readonly version: string;
@@ -15,6 +16,8 @@ export interface States {
   storeIsUp(): boolean | undefined;
   /** Undefined where there is no agent to look after. */
   agent(): AgentSnapshot | undefined;
+  /** The embedded registry; undefined where there is none. */
+  registry(): RegistryView | undefined;
   upstreams(): readonly UpstreamState[];
 }
 

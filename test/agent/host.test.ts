@@ -1,12 +1,14 @@
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { AgentHost } from '../../src/agent/host.ts';
-import type { InstancePort } from '../../src/agent/registrars/registry.ts';
+import type { InstanceRegistrar } from '../../src/core/registry.ts';
 import { agentSchema } from '../../src/schema/agent.ts';
 import type { AgentOptions } from '../../src/schema/agent.ts';
 import { settle } from '../support/fake-clock.ts';
 import { Rig } from './rig.ts';
 
 const HANGING = { exec: { command: [process.execPath, '-e', 'setInterval(() => undefined, 1000)'] } };
+
+const LEASE = { ttlMs: 30_000, heartbeatMs: 10_000 };
 
 const section = (more: object = {}): AgentOptions =>
   agentSchema.parse({
@@ -21,10 +23,10 @@ const section = (more: object = {}): AgentOptions =>
 function hosting(mayRunPrograms = true) {
   const rig = new Rig();
   const told: string[] = [];
-  const registry: InstancePort = {
-    register: async ({ id, weight }) => void told.push(`register ${id} ${weight}`),
-    heartbeat: async () => ({}),
-    deregister: async (_service, id) => void told.push(`deregister ${id}`),
+  const registry: InstanceRegistrar = {
+    register: async ({ id, weight }) => (told.push(`register ${id} ${weight}`), LEASE),
+    heartbeat: async () => LEASE,
+    deregister: async (_service, id) => told.push(`deregister ${id}`) > 0,
   };
   const exits: number[] = [];
   const host = new AgentHost({

@@ -1,9 +1,9 @@
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { makeRegistrar } from '../../src/agent/make-registrar.ts';
 import type { Registrar } from '../../src/agent/registrar.ts';
-import type { InstancePort } from '../../src/agent/registrars/registry.ts';
 import type { AgentIdentity } from '../../src/core/agent.ts';
 import { systemClock } from '../../src/core/clock.ts';
+import type { InstanceRegistrar } from '../../src/core/registry.ts';
 import { EtcdClient } from '../../src/discovery/etcd-client.ts';
 import { agentRegisterSchema } from '../../src/schema/agent-register.ts';
 import { HttpClient } from '../../src/transport/http-client.ts';
@@ -13,7 +13,11 @@ import { AGENT } from './rig.ts';
 
 const never = new AbortController().signal;
 
-function registrarFor(register: object, agent: AgentIdentity = AGENT, registry?: InstancePort): Registrar {
+function registrarFor(
+  register: object,
+  agent: AgentIdentity = AGENT,
+  registry?: InstanceRegistrar,
+): Registrar {
   const nobody = (): Promise<never> => Promise.reject(new Error('there is no registry in this sidecar'));
   const registrar = makeRegistrar(agentRegisterSchema.parse(register), agent, {
     clock: systemClock,
@@ -103,12 +107,14 @@ describe.skipIf(!hasEtcd)('etcd', () => {
   });
 });
 
+const LEASE = { ttlMs: 30_000, heartbeatMs: 10_000 };
+
 it('a registry gets all that is known of the agent, and is not there where there is none', async () => {
   const told: unknown[] = [];
-  const registry: InstancePort = {
-    register: async (report) => void told.push(report),
-    heartbeat: async (...said) => (told.push(said), told.length > 2 ? 'unknown' : { ttlMs: 1 }),
-    deregister: async (...said) => void told.push(said),
+  const registry: InstanceRegistrar = {
+    register: async (report) => (told.push(report), LEASE),
+    heartbeat: async (...said) => (told.push(said), told.length > 2 ? 'unknown' : LEASE),
+    deregister: async (...said) => told.push(said) > 0,
   };
   const registrar = registrarFor({ embedded: true }, AGENT, registry);
   await registrar.register('up', never);

@@ -44,6 +44,7 @@ it.each([
   ['register: { heartbeat: 1s }', 'expected exactly one of embedded, registry, consul and etcd'],
   ['register: { consul: {}, embedded: true }', 'expected exactly one of'],
   ['register: { consul: {}, heartbeat: 20s }', 'expected at least twice the heartbeat'],
+  ['register: { embedded: true }', 'expected a registry in this sidecar'],
   ['register: { consul: {}, ttl: 2h }', 'expected a duration from 1s to 1h'],
   ['recovery: [{ after: 3 }]', 'expected exactly one of webhook, command and exit'],
   ['recovery: [{ exit: 0 }]', 'recovery[0].exit'],

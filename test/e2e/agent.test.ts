@@ -146,6 +146,50 @@ ${more}`;
     expect(running.eventsNamed('drain-started')).toHaveLength(1);
   });
 
+  it('of another sidecar has it as it is, again after a restart without its memory, and not after the drain', async () => {
+    const port = await freePort();
+    const startRegistry = (): Promise<TestSidecar> =>
+      startSidecar(`registry: { listen: "127.0.0.1:${port}", token: a-long-token }`);
+    const registry = await startRegistry();
+    const statusIn = (one: TestSidecar): string | undefined =>
+      one.sidecar.registry.catalog.entry('planner', 'planner-1')?.instance.status;
+    await using running = await startSidecar(`
+agent:
+  service: planner
+  id: planner-1
+  address: http://127.0.0.1:9
+  check: { interval: 50ms, startGrace: 0ms }
+  drainDelay: 0ms
+  register:
+    registry: { url: "http://127.0.0.1:${port}", token: a-long-token }
+    heartbeat: 200ms
+    ttl: 2s
+`);
+    await running.waitForEvent('agent-registered');
+    await untilStatus(running, 'down');
+    for (let seen = 1; statusIn(registry) !== 'down'; seen++)
+      await registry.waitForEvent('instance-changed', seen);
+    await registry[Symbol.asyncDispose]();
+    await running.waitForEvent('agent-registration-failed');
+    await using again = await startRegistry();
+    await running.waitForEvent('agent-registered', 2);
+    expect(statusIn(again)).toBe('down');
+    await running.sidecar.stop();
+    expect(statusIn(again)).toBeUndefined();
+  });
+
+  it('in its own sidecar has it, too, and forgets it when the section goes', async () => {
+    const registry = 'registry: { listen: "127.0.0.1:0" }';
+    const agent = 'agent: { service: planner, address: "http://127.0.0.1:9", register: { embedded: true } }';
+    await using admin = await adminWith(`${registry}\n${agent}`);
+    const { catalog } = admin.sidecar.registry;
+    while (catalog.size === 0) await new Promise(setImmediate);
+    expect(catalog.entry('planner', 'planner-127.0.0.1-9')?.instance).toMatchObject({ status: 'starting' });
+    await admin.rewrite(registry);
+    await admin.post('/admin/reload');
+    while (catalog.size > 0) await new Promise(setImmediate);
+  });
+
   it('that is away holds neither the start nor the end of the sidecar', async () => {
     const url = `http://127.0.0.1:${await freePort()}`;
     await using running = await startSidecar(registered(url));

@@ -18,6 +18,7 @@ export function registeredMetrics(): RegisteredMetric[] {
     replayBytes: () => 0,
     storeIsUp: () => undefined,
     agent: () => undefined,
+    registry: () => undefined,
     upstreams: () => [],
   });
   return registry.getMetricsAsArray().map((metric) => {

@@ -1,27 +1,11 @@
 /** Enters the agent in Outrigger's own registry: that of this sidecar, or that of another one over HTTP. */
 import type { AgentIdentity, AgentStatus } from '../../core/agent.ts';
+import type { InstanceRegistrar } from '../../core/registry.ts';
 import type { HeartbeatAnswer, Registrar } from '../registrar.ts';
-
-/** The registry as an instance sees it. */
-export interface InstancePort {
-  register(report: {
-    readonly service: string;
-    readonly id: string;
-    readonly url: string;
-    readonly status: AgentStatus;
-    readonly weight: number;
-    readonly priority: number;
-    readonly zone?: string;
-    readonly metadata: Readonly<Record<string, string>>;
-    readonly ttlMs: number;
-  }): Promise<unknown>;
-  heartbeat(service: string, id: string, said: { readonly status: AgentStatus }): Promise<unknown>;
-  deregister(service: string, id: string): Promise<unknown>;
-}
 
 export interface RegistryRegistrarOptions {
   readonly name: string;
-  readonly registry: InstancePort;
+  readonly registry: InstanceRegistrar;
   readonly agent: AgentIdentity;
   readonly ttlMs: number;
   readonly dispose?: () => void;

@@ -19,6 +19,7 @@ import { idempotency } from './idempotency.ts';
 import { pacing } from './pacing.ts';
 import { processTopic } from './process.ts';
 import { rateLimit } from './rate-limit.ts';
+import { registry } from './registry.ts';
 import { resume } from './resume.ts';
 import { retry } from './retry.ts';
 import { spendCap } from './spend-cap.ts';
@@ -46,6 +47,7 @@ export const TOPICS: readonly Topic[] = [
   pacing,
   processTopic,
   rateLimit,
+  registry,
   resume,
   retry,
   spendCap,

@@ -42,7 +42,7 @@ export class AgentHost {
   readonly #deps: AgentHostDeps;
   /** For checks and webhooks; registries have clients of their own, with their TLS. */
   readonly #http: HttpClient;
-  /** Deregistrations under way. */
+  /** Of those kept before, what is still under way. */
   readonly #leaving = new Set<Promise<unknown>>();
   #kept: Kept | undefined;
   #draining = false;
@@ -67,7 +67,8 @@ export class AgentHost {
       if (before) this.#wait(before.keeper.leave());
       this.#kept = options && this.#keep(options, this.#recoveryOf(options));
     }
-    this.#kept?.keeper.start();
+    // Whoever stood in the same place before must have had its last word.
+    this.#kept?.keeper.start(Promise.all(this.#leaving));
   }
 
   /** The agent is taken out of its registry; then whoever asks there has `drainDelay` to notice. Never rejects. */
@@ -81,7 +82,7 @@ export class AgentHost {
   /** Ends everything at once; the registry hears of it only where `drain` came before. */
   async close(): Promise<void> {
     this.#draining = true;
-    this.#kept?.keeper.stop();
+    void this.#kept?.keeper.stop();
     this.#kept?.recovery.stop();
     await Promise.all(this.#leaving);
     this.#http.dispose();
@@ -91,8 +92,7 @@ export class AgentHost {
   #follow({ options: old, keeper, recovery }: Kept, options: AgentOptions): Kept {
     const recovers = isSameRecovery(old, options);
     if (!recovers) recovery.stop();
-    if (isSamePlace(old, options)) keeper.stop();
-    else this.#wait(keeper.moveOut());
+    this.#wait(isSamePlace(old, options) ? keeper.stop() : keeper.moveOut());
     return this.#keep(options, recovers ? recovery : this.#recoveryOf(options), keeper.memory);
   }
 

@@ -89,8 +89,9 @@ export class AgentKeeper {
     };
   }
 
-  start(): void {
-    this.#presence?.start();
+  /** @param after the end of an earlier keeper of the same agent */
+  start(after?: Promise<unknown>): void {
+    this.#presence?.start(after);
     this.#checker.start();
   }
 
@@ -108,10 +109,10 @@ export class AgentKeeper {
     await this.#presence?.leave();
   }
 
-  /** Nothing more is done; what stands in the registry stays, for another keeper or for its TTL. */
-  stop(): void {
+  /** Nothing more is begun; what stands in the registry stays, for another keeper or for its TTL. Never rejects. */
+  async stop(): Promise<void> {
     this.#checker.stop();
-    this.#presence?.abandon();
+    await this.#presence?.abandon();
   }
 
   #onResult({ ok, degraded = false, detail, durationMs }: ProbeResult): void {

@@ -84,8 +84,11 @@ export class Presence {
     return { registry: this.registry, registered: this.#registered, error: this.#error };
   }
 
-  start(): void {
-    this.#wake();
+  /** @param after what must have ended before: an earlier presence's last word must not come after the first of this one */
+  start(after: Promise<unknown> = Promise.resolve()): void {
+    void after.then(() => {
+      if (!this.#abort.signal.aborted) this.#wake();
+    });
   }
 
   /** The agent's status changed: the registry is told at once, unless it is away; then with the next try. */
@@ -93,12 +96,15 @@ export class Presence {
     if (this.#error === undefined && this.#told !== this.#options.status()) this.#wake();
   }
 
-  /** Says no more; what stands in the registry is left to whoever comes after. */
-  abandon(): void {
+  /**
+   * Says no more; what stands in the registry is left to whoever comes after.
+   * @returns when nothing of it is under way any more. Never rejects.
+   */
+  async abandon(): Promise<void> {
     this.#abort.abort();
     this.#clear();
-    const { registrar } = this.#options;
-    void (this.#round ?? Promise.resolve()).then(() => registrar.dispose());
+    await this.#round;
+    this.#options.registrar.dispose();
   }
 
   /** Takes the agent out, within `timeoutMs`. Never rejects. @returns whether it may have stood there */

@@ -66,7 +66,7 @@ describe('another configuration', () => {
     await settle();
     host.configure(undefined);
     await settle();
-    expect(told).toEqual(['register one 1', 'register two 1', 'deregister one', 'deregister two']);
+    expect(told).toEqual(['register one 1', 'deregister one', 'register two 1', 'deregister two']);
     expect(host.snapshot).toBeUndefined();
   });
 

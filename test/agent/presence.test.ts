@@ -122,6 +122,21 @@ describe('a registry that is away', () => {
   });
 });
 
+it('an earlier presence has had its last word before the next one says anything', async () => {
+  const rig = new Rig();
+  const [first, second] = [presence(rig), presence(rig)];
+  first.registrar.mood = 'silent';
+  first.kept.start();
+  await rig.clock.advance(0);
+  const { promise, resolve } = Promise.withResolvers<void>();
+  second.kept.start(Promise.all([first.kept.abandon(), promise]));
+  await rig.clock.advance(0);
+  expect(second.registrar.told).toEqual([]);
+  resolve();
+  await rig.clock.advance(0);
+  expect(second.registrar.told).toEqual(['register starting']);
+});
+
 describe('the end', () => {
   it('takes the agent out, and leaves no timer', async () => {
     const { rig, registrar, kept } = presence();
@@ -163,7 +178,7 @@ describe('the end', () => {
     const { rig, registrar, kept } = presence();
     kept.start();
     await rig.clock.advance(0);
-    kept.abandon();
+    await kept.abandon();
     await rig.clock.advance(10 * HEARTBEAT_MS);
     expect(registrar.told).toEqual(['register starting']);
     expect([registrar.disposed, rig.clock.pendingTimers]).toEqual([true, 0]);

@@ -1,11 +1,14 @@
 #!/usr/bin/env bash
-# Installs what the tests and benches run against, where it is missing: nginx, haproxy, wrk, redis-server and promtool (package prometheus).
+# Installs what the tests and benches run against, where it is missing: nginx, haproxy, wrk, redis-server,
+# promtool (package prometheus), etcd and etcdctl (packages etcd-server and etcd-client).
 set -euo pipefail
 packages=()
 command -v nginx >/dev/null || packages+=(nginx-light)
 command -v haproxy >/dev/null || packages+=(haproxy)
 command -v wrk >/dev/null || packages+=(wrk)
 command -v redis-server >/dev/null || packages+=(redis-server)
+command -v etcd >/dev/null || packages+=(etcd-server)
+command -v etcdctl >/dev/null || packages+=(etcd-client)
 command -v promtool >/dev/null || packages+=(prometheus)
 if [ ${#packages[@]} -eq 0 ]; then
   echo "test tools: all there"

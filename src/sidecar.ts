@@ -3,6 +3,7 @@
  * start, on other ports.
  */
 import { AdminPlane } from './admin/admin-plane.ts';
+import { AgentHost } from './agent/host.ts';
 import type { ConfigInput } from './config/load.ts';
 import { formatProblems } from './config/problem.ts';
 import type { Config } from './config/schema.ts';
@@ -12,6 +13,8 @@ import { systemClock } from './core/clock.ts';
 import type { Random } from './core/random.ts';
 import { systemRandom } from './core/random.ts';
 import { PlaygroundHost } from './playground/host.ts';
+import { RegistryHost } from './registry/host.ts';
+import { LocalRegistrar } from './registry/local-registrar.ts';
 import { StateKeeper } from './runtime/state-keeper.ts';
 import { statisticsOf } from './runtime/statistics.ts';
 import { Supervisor } from './runtime/supervisor.ts';
@@ -54,6 +57,10 @@ export class Sidecar {
   readonly metrics: Metrics;
   readonly admin: AdminPlane;
   readonly playground: PlaygroundHost;
+  readonly agent: AgentHost;
+  /** Resolves with an exit code when recovery wants the process to end with it. */
+  readonly exitAsked: Promise<number>;
+  readonly registry: RegistryHost;
   readonly log: Log;
   readonly #state: StateKeeper;
   readonly #options: SidecarOptions;
@@ -73,19 +80,26 @@ export class Sidecar {
     this.dataPlane = new DataPlane({ clock, emit, supervisor: this.supervisor });
     this.supervisor.prepare = (config) => this.dataPlane.prepare(config);
     this.#state = new StateKeeper({ clock, emit });
-    this.supervisor.revive = (config, parts) => this.#state.restore(config.state, parts);
+    this.registry = new RegistryHost({ clock, random, emit });
+    this.supervisor.revive = (config, parts) => this.#revive(config, parts);
     this.playground = new PlaygroundHost({ clock, random });
+    const { promise, resolve: exit } = Promise.withResolvers<number>();
+    this.exitAsked = promise;
+    const registry = new LocalRegistrar(this.registry.catalog, random);
+    this.agent = new AgentHost({ clock, random, emit, exit, registry });
     this.journal = new Journal(clock);
     this.metrics = new Metrics(this.bus, this.#states());
     this.admin = new AdminPlane({
       supervisor: this.supervisor,
       metrics: this.metrics,
       journal: this.journal,
+      agent: () => this.agent.snapshot,
       status: () => ({
         draining: this.#stopping !== undefined,
         active: this.dataPlane.activeCount,
         tunnels: this.dataPlane.tunnelCount,
       }),
+      registry: () => this.registry.view,
       reload: (cause) => this.reload(cause),
     });
     this.log = new Log(clock, options.logTo);
@@ -112,8 +126,8 @@ export class Sidecar {
     try {
       await this.#configure(this.supervisor.config);
     } catch (error) {
-      // The configuration is in force all the same; only the playground is not where it should be.
-      this.bus.emit('internal-error', { where: 'playground', error: error as Error });
+      // The configuration is in force all the same; only playground, registry or agent are not where they should be.
+      this.bus.emit('internal-error', { where: 'reload', error: error as Error });
     }
     return result;
   }
@@ -139,7 +153,7 @@ export class Sidecar {
     const { config } = this.supervisor;
     this.log.configure(config.logging);
     this.log.listen(this.bus);
-    this.#state.start(() => this.supervisor.parts);
+    this.#state.start(() => new Map([...this.supervisor.parts, ...this.registry.parts]));
     for (const change of WORTH_WRITING) this.bus.on(change, () => this.#state.writeSoon());
     await this.admin.listen(config.server.admin);
     await this.#configure(config);
@@ -158,7 +172,18 @@ export class Sidecar {
     this.#state.configure(config.state);
     this.journal.limit = config.admin.journal;
     this.log.configure(config.logging);
-    await this.playground.configure(config.playground);
+    await Promise.all([
+      this.playground.configure(config.playground),
+      this.registry.configure(config.registry, this.supervisor.sharedInstances),
+    ]);
+    // After the registry, in which it may stand.
+    this.agent.configure(config.agent);
+  }
+
+  async #revive(config: Config, parts: ReadonlyMap<string, unknown>): Promise<void> {
+    this.registry.prepare(config.registry);
+    const kept = config.registry ? this.registry.parts : new Map<string, unknown>();
+    await this.#state.restore(config.state, new Map([...parts, ...kept]));
   }
 
   #watchFiles(paths: readonly string[]): ReturnType<typeof watchFiles> {
@@ -174,6 +199,8 @@ export class Sidecar {
     this.#files?.close();
     // Now already: not every platform waits for the end of the drain.
     void this.#state.write();
+    // While all is still served: who asks the registry must find another way before this one is closed.
+    await this.agent.drain();
     const drained = await this.dataPlane.drain(this.supervisor.config.server.drainTimeout);
     await this.#state.write();
     await this.#release();
@@ -183,7 +210,9 @@ export class Sidecar {
   async #release(): Promise<void> {
     this.#files?.close();
     await this.dataPlane.close();
+    await this.agent.close();
     await this.#state.release();
+    await this.registry.close();
     await Promise.all([this.admin.close(), this.playground.close(), this.supervisor.dispose()]);
     this.#connections.dispose();
     await this.log.settled();
@@ -199,6 +228,8 @@ export class Sidecar {
       tunnels: () => this.dataPlane.tunnelCount,
       replayBytes: () => this.dataPlane.replayBytes,
       storeIsUp: () => this.supervisor.storeIsUp,
+      agent: () => this.agent.snapshot,
+      registry: () => this.registry.view,
       upstreams: () => [...this.supervisor.runtime.upstreams.values()].map(stateOf),
     };
   }

@@ -2,6 +2,7 @@
 import Fastify from 'fastify';
 import type { FastifyInstance } from 'fastify';
 import type { AdminDeps } from './admin-deps.ts';
+import { agentRoutes } from './agent-routes.ts';
 import { breakerRoutes } from './breaker-routes.ts';
 import { cacheRoutes } from './cache-routes.ts';
 import { configRoutes } from './config-routes.ts';
@@ -12,6 +13,7 @@ import { makeGuards } from './guards.ts';
 import { healthRoutes } from './health-routes.ts';
 import { metricsRoutes } from './metrics-routes.ts';
 import { answerError, PROTECTIVE_HEADERS } from './problems.ts';
+import { registryRoutes } from './registry-routes.ts';
 import { RouteTable } from './route-table.ts';
 import { statisticsRoutes } from './statistics-routes.ts';
 import { upstreamRoutes } from './upstream-routes.ts';
@@ -55,8 +57,10 @@ function adminRoutes(app: FastifyInstance, deps: AdminDeps, host: string): void 
   endpointRoutes(app, deps, guards);
   cacheRoutes(app, deps, guards);
   credentialRoutes(app, deps, guards);
+  agentRoutes(app, deps);
   configRoutes(app, deps, guards);
   eventRoutes(app, deps);
+  registryRoutes(app, deps);
 }
 
 /** Where the application listens; undefined when it does not. */

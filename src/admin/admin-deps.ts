@@ -1,6 +1,8 @@
 /** What the admin plane asks of the rest of the process. */
 import type { LoadedConfig } from '../config/load.ts';
+import type { RegistryView } from '../core/registry.ts';
 import type { Config } from '../config/schema.ts';
+import type { AgentSnapshot } from '../core/agent.ts';
 import type { Runtime } from '../runtime/runtime.ts';
 import type { ReloadResult, Supervisor } from '../runtime/supervisor.ts';
 import type { Journal } from '../telemetry/journal.ts';
@@ -21,6 +23,10 @@ export interface AdminDeps {
   readonly metrics: Metrics;
   readonly journal: Journal;
   readonly status: () => ProcessStatus;
+  /** Undefined where there is no agent to look after. */
+  readonly agent: () => AgentSnapshot | undefined;
+  /** The embedded registry; undefined where there is none. */
+  readonly registry: () => RegistryView | undefined;
   /** Reads the configuration again and puts it in force if it is good. */
   readonly reload: (cause: string) => Promise<ReloadResult>;
 }

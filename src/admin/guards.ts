@@ -13,11 +13,11 @@
  *
  * Health and metrics stay outside of this: probes and scrapers must not fail over a name.
  */
-import { createHash, timingSafeEqual } from 'node:crypto';
 import type { FastifyRequest } from 'fastify';
 import type { AdminDeps } from './admin-deps.ts';
 import { requireConfig } from './admin-deps.ts';
-import { hostNameOf, isLoopback, isRebindable } from './host-names.ts';
+import { bearsToken } from '../algorithms/bearer-token.ts';
+import { hostNameOf, isLoopback, isRebindable } from '../algorithms/host-names.ts';
 import { AdminProblem } from './problems.ts';
 
 /** Where the plane listens. */
@@ -92,10 +92,5 @@ function refuseWithoutToken(request: FastifyRequest, token: string | undefined):
 const forbidden = (code: string, detail: string): AdminProblem =>
   new AdminProblem({ status: 403, code, detail });
 
-/** Compares digests, so that neither the place of a difference nor the length shows in the time it takes. */
-function bears({ headers }: FastifyRequest, token: string | undefined): boolean {
-  const sent = /^bearer +(\S+)$/i.exec(headers.authorization ?? '')?.[1];
-  return token !== undefined && sent !== undefined && timingSafeEqual(digest(sent), digest(token));
-}
-
-const digest = (text: string): Buffer => createHash('sha256').update(text).digest();
+const bears = ({ headers }: FastifyRequest, token: string | undefined): boolean =>
+  bearsToken(headers.authorization, token);

@@ -13,7 +13,15 @@ import { breakerOf, isRefusing } from './breaker-of.ts';
 const healthSchema = {
   type: 'object',
   required: ['status', 'version'],
-  properties: { status: { type: 'string' }, version: { type: 'string' } },
+  properties: {
+    status: { type: 'string' },
+    version: { type: 'string' },
+    // Only told: an agent that is down is no reason to restart its sidecar.
+    agent: {
+      type: 'object',
+      properties: { status: { type: 'string' }, registered: { type: 'boolean' } },
+    },
+  },
 } as const;
 
 const readySchema = {
@@ -49,6 +57,7 @@ export function healthRoutes(app: FastifyInstance, deps: AdminDeps): void {
     app.get(url, { schema: { response: { 200: healthSchema } } }, async () => ({
       status: 'ok',
       version: VERSION,
+      ...agentOf(deps),
     }));
   for (const url of ['/ready', '/readyz'])
     app.get(
@@ -59,6 +68,12 @@ export function healthRoutes(app: FastifyInstance, deps: AdminDeps): void {
         return reply.code(readiness.ready ? 200 : 503).send(readiness);
       },
     );
+}
+
+function agentOf({ agent }: AdminDeps): object {
+  const { status, registration } = agent() ?? {};
+  if (status === undefined) return {};
+  return { agent: { status, ...(registration && { registered: registration.registered }) } };
 }
 
 function readinessOf({ supervisor, status }: AdminDeps) {

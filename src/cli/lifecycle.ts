@@ -9,6 +9,8 @@ export interface Stoppable {
     close(): void;
   };
   stop(): Promise<unknown>;
+  /** Resolves with an exit code when something inside wants the process to end with it. */
+  readonly exitAsked?: Promise<number>;
   reload(cause: string): Promise<{ readonly applied: boolean; readonly changed: boolean }>;
 }
 
@@ -46,6 +48,7 @@ class Lifecycle {
       this.#sidecar.log.logger.error({ err: asError(reason) }, 'unhandled rejection; going on');
     });
     process.on('uncaughtException', (error) => this.#onUncaught(error));
+    void this.#sidecar.exitAsked?.then((code) => this.#onExitAsked(code));
   }
 
   /** Under `npm start`, a signal that is meant for us ends npm's shell and stops there; what is left has nobody to stop it. */
@@ -62,6 +65,14 @@ class Lifecycle {
       this.#end(128 + SIGNAL_NUMBERS[signal]);
     }
     this.#sidecar.log.logger.info({ signal }, 'stopping');
+    this.#stop();
+  }
+
+  /** The stop that was asked for first decides the exit code. */
+  #onExitAsked(code: number): void {
+    if (this.#stopping) return;
+    this.#sidecar.log.logger.error({ code }, 'recovery: stopping');
+    this.#exitCode = code;
     this.#stop();
   }
 

@@ -1,6 +1,7 @@
 /** What no single field can know: names that must exist, addresses that must differ, ladders that must not loop. */
 import { fallbackTargets, staleStepOf } from '../policies/fallback.ts';
 import type { FallbackOptions } from '../policies/fallback.ts';
+import { checkAgent } from './check-agent.ts';
 import { checkNeighbours } from './check-neighbours.ts';
 import { checkTls } from './check-tls.ts';
 import { repeatedKeys } from '../schema/credentials.ts';
@@ -20,6 +21,8 @@ export function checkConfig(config: Config): CheckProblem[] {
     ...checkTokenLimits(config),
     ...checkNeighbours(config),
     ...checkTls(config),
+    ...checkAgent(config),
+    ...checkRegistry(config),
   ];
 }
 
@@ -40,7 +43,7 @@ function checkRoutes({ upstreams }: Config): CheckProblem[] {
   });
 }
 
-function checkListeners({ server, upstreams }: Config): CheckProblem[] {
+function checkListeners({ server, upstreams, registry }: Config): CheckProblem[] {
   const seen = new Map([[server.listen, 'server.listen']]);
   const problems: CheckProblem[] = [];
   const claim = (address: string, path: readonly string[]): void => {
@@ -51,6 +54,7 @@ function checkListeners({ server, upstreams }: Config): CheckProblem[] {
     seen.set(address, path.join('.'));
   };
   claim(server.admin, ['server', 'admin']);
+  if (registry) claim(registry.listen, ['registry', 'listen']);
   for (const [name, { listen }] of Object.entries(upstreams))
     if (listen !== undefined) claim(listen, ['upstreams', name, 'listen']);
   return problems;
@@ -192,3 +196,9 @@ const limitsTokens = (options: RateLimitOptions | false | undefined): boolean =>
   options !== undefined &&
   options !== false &&
   ('limits' in options ? options.limits : [options]).some(({ tokens }) => tokens !== undefined);
+
+function checkRegistry({ registry, state }: Config): CheckProblem[] {
+  if (!registry?.shared || state.redis !== undefined) return [];
+  const message = 'expected state.redis: registries share their instances through it';
+  return [{ path: ['registry', 'shared'], message }];
+}

@@ -12,11 +12,13 @@ import { discoverySchema } from '../discovery/index.ts';
 import { balanceSchema } from '../schema/balance.ts';
 import { endpointSchema } from '../schema/endpoint.ts';
 import { playgroundSchema } from '../playground/schema.ts';
+import { agentSchema } from '../schema/agent.ts';
 import { credentialsSchema } from '../schema/credentials.ts';
 import { overridesSchema } from './override-section.ts';
 import { PRESET_NAMES } from './presets.ts';
 import { fileContents } from '../schema/file-contents.ts';
 import { scalingSchema } from '../schema/scaling.ts';
+import { registrySchema } from '../schema/registry.ts';
 import { stateSchema } from './state-section.ts';
 import { currency, modelNames, modelPrices } from '../schema/models.ts';
 import {
@@ -238,6 +240,8 @@ export const configSchema = z
       )
       .default({})
       .describe('The services that calls go to, by name.'),
+    agent: agentSchema.optional(),
+    registry: registrySchema.optional(),
     playground: playgroundSchema
       .optional()
       .describe('An embedded faulty provider, for trying things offline.'),

@@ -4,9 +4,11 @@ import type { StateConfig } from '../config/state-section.ts';
 import type { Clock } from '../core/clock.ts';
 import type { Emit } from '../core/events.ts';
 import type { Random } from '../core/random.ts';
+import type { SharedInstances } from '../core/shared-instances.ts';
 import type { Stores } from '../core/stores.ts';
 import { memoryStores } from '../stores/memory/stores.ts';
 import { RedisConnection } from '../stores/redis/connection.ts';
+import { RedisInstances } from '../stores/redis/instances.ts';
 import { redisStores } from '../stores/redis/stores.ts';
 import type { Inventory } from './inventory.ts';
 
@@ -21,6 +23,8 @@ export class LiveStores {
   readonly description: unknown;
   /** Undefined where sidecars share nothing. */
   readonly redis: RedisConnection | undefined;
+  /** Where registries share their instances; undefined where sidecars share nothing. */
+  readonly instances: SharedInstances | undefined;
   readonly #own: Stores;
   readonly #shared: Stores;
 
@@ -35,6 +39,7 @@ export class LiveStores {
     }
     const redis = inventory.keep('state/redis', options, () => new RedisConnection(options, deps));
     this.redis = redis;
+    this.instances = inventory.keep('state/instances', options, () => new RedisInstances(redis));
     this.#shared = inventory.keep('state/shared', options, () => redisStores(redis, this.#own, deps));
   }
 

@@ -10,6 +10,7 @@ import type { Problem } from '../config/problem.ts';
 import { configSchema } from '../config/schema.ts';
 import type { Config } from '../config/schema.ts';
 import type { Recipient } from '../core/policy.ts';
+import type { SharedInstances } from '../core/shared-instances.ts';
 import { Discovered } from '../discovery/discovered.ts';
 import { RedisConnection } from '../stores/redis/connection.ts';
 import { EndpointTransport } from '../transport/endpoint-transport.ts';
@@ -100,6 +101,11 @@ export class Supervisor {
   /** Whether Redis is there; undefined where sidecars share nothing. */
   get storeIsUp(): boolean | undefined {
     return this.#stores?.redis?.up;
+  }
+
+  /** Where registries share their instances; undefined where sidecars share nothing. */
+  get sharedInstances(): SharedInstances | undefined {
+    return this.#stores?.instances;
   }
 
   /** What was wrong with the newest configuration that was read; empty when it is the one in force. */

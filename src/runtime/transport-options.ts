@@ -1,6 +1,7 @@
 /** What an upstream's configuration means for the connections to its endpoints. */
 import type { UpstreamConfig } from '../config/schema.ts';
-import type { TlsOptions, TransportOptions } from '../transport/endpoint-transport.ts';
+import type { TransportOptions } from '../transport/endpoint-transport.ts';
+import { tlsOptionsOf } from '../transport/tls-options.ts';
 
 /** The connect backstop of a transport whose attempts have no bound of their own. */
 const DEFAULT_CONNECT_MS = 10_000;
@@ -13,7 +14,7 @@ export function transportOptionsOf(config: UpstreamConfig): TransportOptions {
     maxResponseHeadBytes: maxResponseHead,
     http2,
     preserveHost,
-    tls: tlsOf(config),
+    tls: tlsOptionsOf(config.tls),
   };
 }
 
@@ -24,13 +25,4 @@ function connectTimeoutMs({ policies, overrides }: UpstreamConfig): number {
   const all = [own, ...variants].filter((one) => one !== undefined);
   const bounds = (all as (false | { connect: number | false })[]).map((one) => one && one.connect);
   return Math.max(...bounds.map((bound) => (bound === false ? DEFAULT_CONNECT_MS : bound)));
-}
-
-function tlsOf({ tls: { caFile, certFile, keyFile, serverName } }: UpstreamConfig): TlsOptions {
-  return {
-    ...(caFile && { ca: caFile.bytes.toString() }),
-    ...(certFile && { cert: certFile.bytes.toString() }),
-    ...(keyFile && { key: keyFile.bytes.toString() }),
-    ...(serverName !== undefined && { serverName }),
-  };
 }

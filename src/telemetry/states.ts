@@ -1,8 +1,10 @@
 /** What gauges ask of the rest of the process. */
+import type { AgentSnapshot } from '../core/agent.ts';
 import type { EndpointState } from '../core/endpoint.ts';
 import type { DiscoveryStatus } from '../core/endpoint-source.ts';
 import type { Snapshot } from '../core/policy.ts';
 import type { ScalingAdvice } from '../core/scaling.ts';
+import type { RegistryView } from '../core/registry.ts';
 
 export interface States {
   readonly version: string;
@@ -13,6 +15,10 @@ export interface States {
   replayBytes(): number;
   /** Whether Redis is there; undefined where sidecars share nothing. */
   storeIsUp(): boolean | undefined;
+  /** Undefined where there is no agent to look after. */
+  agent(): AgentSnapshot | undefined;
+  /** The embedded registry; undefined where there is none. */
+  registry(): RegistryView | undefined;
   upstreams(): readonly UpstreamState[];
 }
 

@@ -60,7 +60,9 @@ test('/ready is 503 and /health 200 before any configuration is in force', async
     supervisor,
     metrics: undefined as unknown as Metrics,
     journal: new Journal(systemClock),
+    agent: () => undefined,
     status: () => ({ draining: false, active: 0, tunnels: 0 }),
+    registry: () => undefined,
     reload: (cause) => supervisor.reload(cause),
   });
   await plane.listen('127.0.0.1:0');

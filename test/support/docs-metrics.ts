@@ -17,6 +17,8 @@ export function registeredMetrics(): RegisteredMetric[] {
     tunnels: () => 0,
     replayBytes: () => 0,
     storeIsUp: () => undefined,
+    agent: () => undefined,
+    registry: () => undefined,
     upstreams: () => [],
   });
   return registry.getMetricsAsArray().map((metric) => {

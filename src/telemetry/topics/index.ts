@@ -1,6 +1,7 @@
 /** Everything that telemetry knows of, one file each. The order means nothing. */
 import type { Topic } from '../topic.ts';
 import { adaptiveThrottling } from './adaptive-throttling.ts';
+import { agent } from './agent.ts';
 import { attemptTimeout } from './attempt-timeout.ts';
 import { attempts } from './attempts.ts';
 import { bulkhead } from './bulkhead.ts';
@@ -18,6 +19,7 @@ import { idempotency } from './idempotency.ts';
 import { pacing } from './pacing.ts';
 import { processTopic } from './process.ts';
 import { rateLimit } from './rate-limit.ts';
+import { registry } from './registry.ts';
 import { resume } from './resume.ts';
 import { retry } from './retry.ts';
 import { scaling } from './scaling.ts';
@@ -28,6 +30,7 @@ import { usage } from './usage.ts';
 
 export const TOPICS: readonly Topic[] = [
   adaptiveThrottling,
+  agent,
   attemptTimeout,
   attempts,
   bulkhead,
@@ -45,6 +48,7 @@ export const TOPICS: readonly Topic[] = [
   pacing,
   processTopic,
   rateLimit,
+  registry,
   resume,
   retry,
   scaling,

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { hostNameOf, isLoopback, isRebindable } from '../../src/admin/host-names.ts';
+import { hostNameOf, isLoopback, isRebindable } from '../../src/algorithms/host-names.ts';
 
 test.each([
   ['example.com', 'example.com'],

@@ -1,0 +1,192 @@
+/** The registry's listener: requests in, answers out. What they mean is in routes.ts and watch.ts. */
+import { once } from 'node:events';
+import { createServer } from 'node:http';
+import type { IncomingMessage, Server, ServerResponse } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import type { Clock } from '../core/clock.ts';
+import type { Emit } from '../core/events.ts';
+import type { Random } from '../core/random.ts';
+import type { RegistryOptions } from '../schema/registry.ts';
+import type { Catalog } from './catalog.ts';
+import { readFilter } from './filter.ts';
+import { refusalOf } from './guard.ts';
+import type { Answer } from './problem.ts';
+import { misfitProblem, problem } from './problem.ts';
+import { readBody } from './read-body.ts';
+import { routeOf, wrongMethod } from './routes.ts';
+import { Watchers } from './watch.ts';
+
+/** Time for a client to send a request, however slowly it drips. */
+const REQUEST_TIMEOUT_MS = 10_000;
+/** Longer than most intervals between heartbeats, so that a client need not connect for each. */
+const KEEP_ALIVE_MS = 75_000;
+const MAX_HEAD_BYTES = 16 * 1024;
+/** Of a registration, besides its metadata. */
+const BODY_BYTES = 8 * 1024;
+/** Clients that ask but are no instance. */
+const SPARE_CONNECTIONS = 256;
+
+export interface RegistryServerDeps {
+  readonly catalog: Catalog;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly emit: Emit;
+}
+
+export interface RegistryServer {
+  readonly address: { readonly host: string; readonly port: number };
+  /** Clients that follow changes. */
+  readonly watchers: number;
+  /** Breaks off every connection. May be called again. */
+  close(): Promise<void>;
+}
+
+/** @throws Error with one message that names the address when it cannot be had */
+export async function startRegistryServer(
+  options: RegistryOptions,
+  deps: RegistryServerDeps,
+): Promise<RegistryServer> {
+  const server = new Listening(options, deps);
+  await server.listen();
+  return server;
+}
+
+class Listening implements RegistryServer {
+  readonly #options: RegistryOptions;
+  readonly #deps: RegistryServerDeps;
+  readonly #watchers: Watchers;
+  readonly #server: Server;
+  #bound = { host: '', port: 0 };
+  #closed: Promise<void> | undefined;
+
+  constructor(options: RegistryOptions, deps: RegistryServerDeps) {
+    this.#options = options;
+    this.#deps = deps;
+    this.#watchers = new Watchers(deps);
+    this.#server = createServer(
+      {
+        requestTimeout: REQUEST_TIMEOUT_MS,
+        headersTimeout: REQUEST_TIMEOUT_MS,
+        keepAliveTimeout: KEEP_ALIVE_MS,
+        maxHeaderSize: MAX_HEAD_BYTES,
+        noDelay: true,
+        keepAlive: true,
+      },
+      (request, response) => void this.#serve(request, response),
+    );
+    this.#server.maxConnections = options.maxInstances + options.maxWatchers + SPARE_CONNECTIONS;
+  }
+
+  get address(): { readonly host: string; readonly port: number } {
+    return this.#bound;
+  }
+
+  get watchers(): number {
+    return this.#watchers.count;
+  }
+
+  async listen(): Promise<void> {
+    const at = this.#options.listen.lastIndexOf(':');
+    const host = this.#options.listen.slice(0, at).replace(/^\[|\]$/g, '');
+    this.#server.listen({
+      port: Number(this.#options.listen.slice(at + 1)),
+      host: host === '*' ? '0.0.0.0' : host,
+    });
+    try {
+      await once(this.#server, 'listening');
+    } catch (error) {
+      this.#watchers.close();
+      const { code, message } = error as NodeJS.ErrnoException;
+      const why = code === 'EADDRINUSE' ? 'the address is in use' : message;
+      throw new Error(`cannot listen on ${this.#options.listen} (registry.listen): ${why}`, { cause: error });
+    }
+    // A failed accept (no file descriptors left) is reported here; the next connection may fare better.
+    this.#server.on('error', () => {});
+    const { address, port } = this.#server.address() as AddressInfo;
+    this.#bound = { host: address, port };
+  }
+
+  close(): Promise<void> {
+    this.#closed ??= new Promise((resolve) => {
+      this.#watchers.close();
+      this.#server.close(() => resolve());
+      this.#server.closeAllConnections();
+    });
+    return this.#closed;
+  }
+
+  async #serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    // A client that went away is no trouble; without a listener it would be one.
+    response.on('error', () => {});
+    try {
+      const answer = await this.#answer(request, response);
+      if (answer) send(request, response, answer);
+    } catch (error) {
+      this.#deps.emit('internal-error', { where: 'registry', error: error as Error });
+      if (!response.headersSent)
+        send(request, response, problem({ status: 500, code: 'internal_error', detail: 'unexpected error' }));
+      else response.destroy();
+    }
+  }
+
+  /** @returns undefined where it is answered already, or nobody waits any more */
+  async #answer(request: IncomingMessage, response: ServerResponse): Promise<Answer | undefined> {
+    const { method = '', url = '' } = request;
+    const [path = '', search = ''] = splitAt(url, '?');
+    if (path === '/health' && (method === 'GET' || method === 'HEAD'))
+      return { status: 200, body: { status: 'ok' } };
+    const guarded = { token: this.#options.token, bound: this.#bound.host };
+    const refusal = refusalOf(request.headers, guarded);
+    if (refusal) return refusal;
+    const query = new URLSearchParams(search);
+    if (path === '/v1/watch') return this.#watch(request, response, query);
+    const route = routeOf(method, path);
+    if ('refusal' in route) return route.refusal;
+    const body = await readBody(request, BODY_BYTES + this.#deps.catalog.limits.maxMetadata);
+    if (!body) return undefined;
+    if (!body.ok) return body.refusal;
+    const { sweepInterval: roomAfterMs } = this.#options;
+    return route.handle({ query, body: body.value }, { ...this.#deps, roomAfterMs });
+  }
+
+  #watch(request: IncomingMessage, response: ServerResponse, query: URLSearchParams): Answer | undefined {
+    if (request.method !== 'GET') return wrongMethod(request.method ?? '', '/v1/watch', ['GET']);
+    const read = readFilter(query);
+    if (!read.ok) return misfitProblem(read.misfit);
+    const other = [...query.keys()].find((key) => key !== 'service');
+    if (other !== undefined)
+      return misfitProblem({ where: `query.${other}`, expected: 'only service', got: 'it' });
+    if (this.#watchers.count >= this.#options.maxWatchers)
+      return problem({
+        ...{ status: 503, code: 'too_many_watchers', headers: { 'retry-after': '5' } },
+        detail: `registry.maxWatchers is ${this.#options.maxWatchers}, and all of them are there`,
+      });
+    const lastEventId = request.headers['last-event-id'];
+    this.#watchers.open(response, {
+      service: read.value.service,
+      lastEventId: typeof lastEventId === 'string' ? lastEventId : undefined,
+    });
+    return undefined;
+  }
+}
+
+function splitAt(text: string, mark: string): [string, string] {
+  const at = text.indexOf(mark);
+  return at < 0 ? [text, ''] : [text.slice(0, at), text.slice(at + 1)];
+}
+
+function send(request: IncomingMessage, response: ServerResponse, { status, body, headers }: Answer): void {
+  const text = body === undefined ? undefined : JSON.stringify(body);
+  response.writeHead(status, {
+    'cache-control': 'no-store',
+    'x-content-type-options': 'nosniff',
+    ...(text !== undefined && {
+      'content-type': 'application/json',
+      'content-length': Buffer.byteLength(text),
+    }),
+    // What is left of a body that nobody reads must not be taken for the next request.
+    ...(!request.complete && { connection: 'close' }),
+    ...headers,
+  });
+  response.end(text);
+}

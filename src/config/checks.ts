@@ -1,6 +1,7 @@
 /** What no single field can know: names that must exist, addresses that must differ, ladders that must not loop. */
 import { fallbackTargets, staleStepOf } from '../policies/fallback.ts';
 import type { FallbackOptions } from '../policies/fallback.ts';
+import { checkHealth } from './check-health.ts';
 import { checkNeighbours } from './check-neighbours.ts';
 import { checkTls } from './check-tls.ts';
 import { repeatedKeys } from '../schema/credentials.ts';
@@ -19,6 +20,7 @@ export function checkConfig(config: Config): CheckProblem[] {
     ...checkDialects(config),
     ...checkTokenLimits(config),
     ...checkNeighbours(config),
+    ...checkHealth(config),
     ...checkTls(config),
   ];
 }

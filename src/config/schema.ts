@@ -13,6 +13,7 @@ import { playgroundSchema } from '../playground/schema.ts';
 import { credentialsSchema } from '../schema/credentials.ts';
 import { overridesSchema } from './override-section.ts';
 import { PRESET_NAMES } from './presets.ts';
+import { healthCheckSchema } from '../schema/health-check.ts';
 import { fileContents } from '../schema/file-contents.ts';
 import { stateSchema } from './state-section.ts';
 import { currency, modelNames, modelPrices } from '../schema/models.ts';
@@ -113,6 +114,7 @@ const sharedUpstreamShape = {
       'Your word on sending a request twice. `true`: it does no harm here, POSTs are retried like GETs. `compute`: it does none but cost where the dialect knows that a call only computes something, such as a completion; it may then be billed twice.',
     ),
   balance: balanceSchema,
+  healthCheck: z.union([off, healthCheckSchema]).optional(),
   replayLimit: size
     .prefault('10MiB')
     .describe('Request bodies up to this size are kept for retries; larger ones are sent once.'),

@@ -3,12 +3,14 @@
  * and is the same object for all variants of an upstream's policies.
  */
 import { PeakEwma } from '../algorithms/peak-ewma.ts';
-import type { EndpointState, Health, Operation } from '../core/endpoint.ts';
+import type { CheckReport, EndpointState, Health, Operation } from '../core/endpoint.ts';
 
 export interface MemberDeps {
   /** Told of every change of the state that others see. */
   readonly onChange: (member: Member, from: EndpointState, to: EndpointState) => void;
   readonly now: () => number;
+  /** Before anybody has looked. Default: unknown. */
+  readonly health?: Health;
 }
 
 /** How long an endpoint is remembered to have been slow. */
@@ -24,15 +26,18 @@ export class Member {
   total = 0;
   /** Monotonic instant since which it has been available without a break. */
   availableSince: number;
+  /** Undefined where there are no active checks, or not yet. */
+  check: CheckReport | undefined;
   readonly #deps: MemberDeps;
   readonly #latency: PeakEwma;
   #operation: Operation = 'enabled';
-  #health: Health = 'unknown';
+  #health: Health;
   #ejected = false;
 
   constructor(name: string, deps: MemberDeps) {
     this.name = name;
     this.#deps = deps;
+    this.#health = deps.health ?? 'unknown';
     this.availableSince = deps.now();
     this.#latency = new PeakEwma(LATENCY_DECAY_MS, this.availableSince);
   }

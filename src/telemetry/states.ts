@@ -1,5 +1,5 @@
 /** What gauges ask of the rest of the process. */
-import type { EndpointState } from '../core/endpoint.ts';
+import type { CheckReport, EndpointState } from '../core/endpoint.ts';
 import type { Snapshot } from '../core/policy.ts';
 
 export interface States {
@@ -26,5 +26,7 @@ export interface UpstreamState {
     readonly active: number;
     readonly connected: number;
     readonly running: number;
+    /** The newest active check; undefined where there was none. */
+    readonly check: CheckReport | undefined;
   }[];
 }

@@ -12,6 +12,7 @@ import { deadline } from './deadline.ts';
 import { endpoints } from './endpoints.ts';
 import { exchanges } from './exchanges.ts';
 import { fallback } from './fallback.ts';
+import { health } from './health.ts';
 import { hedge } from './hedge.ts';
 import { idempotency } from './idempotency.ts';
 import { pacing } from './pacing.ts';
@@ -37,6 +38,7 @@ export const TOPICS: readonly Topic[] = [
   endpoints,
   exchanges,
   fallback,
+  health,
   hedge,
   idempotency,
   pacing,

@@ -25,6 +25,7 @@ export const endpointSchema = {
     priority: { type: 'integer' },
     zone: { type: 'string' },
     metadata: { type: 'object', additionalProperties: { type: 'string' } },
+    instance: { type: 'string' },
     active: { type: 'integer' },
     total: { type: 'integer' },
     latencyMs: { type: 'number' },
@@ -54,6 +55,15 @@ const upstreamSchema = {
     route: { type: 'string' },
     listen: { type: 'string' },
     panicking: { type: 'boolean' },
+    discovery: {
+      type: 'object',
+      properties: {
+        kind: { type: 'string' },
+        endpoints: { type: 'integer' },
+        ageMs: { type: 'integer' },
+        failure: { type: 'string' },
+      },
+    },
     endpoints: { type: 'array', items: endpointSchema },
     policies: {
       type: 'array',
@@ -104,6 +114,7 @@ function viewOf(upstream: LiveUpstream) {
     route: upstream.settings.route,
     listen: upstream.settings.listen,
     panicking: upstream.endpoints.panicking,
+    ...(upstream.discovery && { discovery: upstream.discovery }),
     endpoints: upstream.endpoints.members.map(endpointView),
     policies: upstream.snapshots(),
   };
@@ -112,11 +123,12 @@ function viewOf(upstream: LiveUpstream) {
 type EndpointOfUpstream = LiveUpstream['endpoints']['members'][number];
 
 export function endpointView({ endpoint, member, latencyMs, connections }: EndpointOfUpstream) {
-  const { name, weight, priority, zone, metadata } = endpoint;
+  const { name, weight, priority, zone, metadata, instance } = endpoint;
   const { state, active, total, check } = member;
   return {
     ...{ name, state, weight, priority, metadata },
     ...(zone !== undefined && { zone }),
+    ...(instance !== undefined && { instance }),
     ...{ active, total, latencyMs: Math.round(latencyMs) },
     ...connections(),
     ...(check && { check: checkView(check) }),

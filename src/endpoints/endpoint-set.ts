@@ -33,6 +33,8 @@ export interface EndpointSetDeps {
 export interface EndpointSetOptions extends EligibleOptions {
   readonly slowStart: SlowStart;
   readonly zone?: ZonePreference | undefined;
+  /** Endpoints are checked actively: one that has just come is `starting`. Default: false. */
+  readonly checked?: boolean;
 }
 
 const NO_OPTIONS: EndpointSetOptions = { panicThreshold: 0, slowStart: { windowMs: 0, from: 1 } };
@@ -87,6 +89,7 @@ export class EndpointSet {
   takeOver(): void {
     const { roster } = this.#deps;
     roster.retain(new Set(this.members.map(({ name }) => name)));
+    roster.expectChecks(this.#options.checked === true);
     this.#inForce = true;
     roster.watch(this.#onChange);
     this.#eligibleAt = undefined;
@@ -170,9 +173,11 @@ export class EndpointSet {
       before.delete(endpoint.name);
       this.#deps.left?.(endpoint);
     }
-    this.#members = next.map((endpoint) => {
+    this.#members = next.map((endpoint, index) => {
       const way = before.get(endpoint.name) ?? this.#deps.reach(endpoint);
-      return new ReachableEndpoint(endpoint, roster.member(endpoint.name), way, { slowStart, now });
+      const member = roster.member(endpoint.name);
+      member.report(source.endpoints[index]?.status ?? 'up');
+      return new ReachableEndpoint(endpoint, member, way, { slowStart, now });
     });
     this.#eligibleAt = undefined;
   }

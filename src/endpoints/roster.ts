@@ -30,14 +30,14 @@ export class Roster {
   readonly #members = new Map<string, Member>();
   /** Changes whenever the state of an endpoint does. */
   version = 0;
-  /** What is thought of endpoints that nobody has looked at; `starting` where somebody will. */
-  newcomers: Health;
+  /** What is thought of endpoints that nobody has looked at. */
+  #newcomers: Health;
   #panicking = false;
   #watcher: (() => void) | undefined;
 
-  constructor(deps: { clock: Clock; emit: Emit; upstream: string; newcomers?: Health }) {
+  constructor(deps: { clock: Clock; emit: Emit; upstream: string; checked?: boolean }) {
     this.#deps = deps;
-    this.newcomers = deps.newcomers ?? 'unknown';
+    this.#newcomers = newcomersWhen(deps.checked === true);
   }
 
   /** The endpoint of that name; one that nobody has asked for before is new and unharmed. */
@@ -46,7 +46,7 @@ export class Roster {
     if (known) return known;
     const { clock } = this.#deps;
     const member = new Member(name, {
-      health: this.newcomers,
+      health: this.#newcomers,
       now: () => clock.now(),
       onChange: (_, from, to) => this.#changed(name, from, to),
     });
@@ -62,6 +62,16 @@ export class Roster {
   /** Forgets all others. */
   retain(names: ReadonlySet<string>): void {
     for (const name of [...this.#members.keys()]) if (!names.has(name)) this.#members.delete(name);
+  }
+
+  /** Whether endpoints are checked actively from now on. Where they are not, what checks have found counts no more. */
+  expectChecks(checked: boolean): void {
+    this.#newcomers = newcomersWhen(checked);
+    if (checked) return;
+    for (const member of this.#members.values()) {
+      member.check = undefined;
+      member.setHealth('unknown');
+    }
   }
 
   /** Calls `changed` after every change of a state, instead of whoever was called before. */
@@ -86,3 +96,5 @@ export class Roster {
     this.#watcher?.();
   }
 }
+
+const newcomersWhen = (checked: boolean): Health => (checked ? 'starting' : 'unknown');

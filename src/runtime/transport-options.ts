@@ -26,7 +26,7 @@ function connectTimeoutMs({ policies, overrides }: UpstreamConfig): number {
   return Math.max(...bounds.map((bound) => (bound === false ? DEFAULT_CONNECT_MS : bound)));
 }
 
-function tlsOf({ tls: { caFile, certFile, keyFile, serverName } }: UpstreamConfig): TlsOptions {
+export function tlsOf({ tls: { caFile, certFile, keyFile, serverName } }: UpstreamConfig): TlsOptions {
   return {
     ...(caFile && { ca: caFile.bytes.toString() }),
     ...(certFile && { cert: certFile.bytes.toString() }),

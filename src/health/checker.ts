@@ -76,13 +76,6 @@ export class HealthChecker {
     this.#deps.probes.dispose();
   }
 
-  /** Checks an endpoint now, as far as there is room. @returns false where it is not among those that are checked */
-  checkNow(endpoint: string): boolean {
-    const check = this.#checks.get(endpoint);
-    check?.hurry();
-    return check !== undefined;
-  }
-
   #follow(): void {
     const listed = this.#list?.();
     if (listed === undefined) return;

@@ -115,12 +115,6 @@ export class EndpointCheck {
     this.#end.abort();
   }
 
-  /** Does not wait for its time. One that is under way is as good. */
-  hurry(): void {
-    this.#dueAt = this.#deps.clock.now();
-    if (this.#running && !this.#looking) this.#await();
-  }
-
   /** Checks once, and waits for the next time. Never rejects. */
   async look(): Promise<void> {
     const { clock, probe } = this.#deps;

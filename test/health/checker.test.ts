@@ -160,17 +160,6 @@ describe('checks in time', () => {
     await clock.advance(5_000);
     expect(looksAt('a')).toEqual([0, 5_000]);
   });
-
-  it('can be asked for now', async () => {
-    const { start, looksAt, clock, checker } = checkerRig();
-    await start('a');
-    await clock.advance(1_500);
-    expect([checker.checkNow('http://a'), checker.checkNow('http://b')]).toEqual([true, false]);
-    await clock.advance(0);
-    expect(looksAt('a')).toEqual([0, 1_500]);
-    await clock.advance(10_000);
-    expect(looksAt('a')).toHaveLength(3);
-  });
 });
 
 describe('an endpoint that goes', () => {

@@ -190,6 +190,14 @@ describe('over TLS', () => {
     expect((await look(server.origin, { tls: { ca: testCa, ...clientIdentity() } })).ok).toBe(true);
   });
 
+  it('checks the certificate for the server, whatever Host it sends', async () => {
+    await using server = await scriptedUpstream([respond()], { tls: {} });
+    const headers = { host: 'search.internal' };
+    expect(await look(server.origin, { headers, tls: { ca: testCa } })).toMatchObject({
+      detail: 'status 200',
+    });
+  });
+
   it('fails on a certificate for another name', async () => {
     await using server = await scriptedUpstream([respond()], { tls: { identity: 'wrong-host' } });
     const result = await look(server.origin, { tls: { ca: testCa } });

@@ -58,7 +58,7 @@ describe('an http probe', () => {
       'search.internal',
       '1',
     ]);
-    expect(request?.header('user-agent')).toBe('outrigger health check');
+    expect(request?.header('user-agent')).toBe('outrigger-health-check');
     expect(request?.asksToClose).toBe(true);
   });
 

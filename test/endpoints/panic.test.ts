@@ -18,7 +18,7 @@ function rig() {
   const generation = (panicThreshold = 0) =>
     endpointSetOf(['http://a.test', 'http://b.test'], () => Promise.resolve(respond()), clock, {
       roster,
-      options: { panicThreshold, slowStart: { windowMs: 0, from: 1 } },
+      options: { panicThreshold, slowStart: { windowMs: 0, from: 1 }, checked: true },
     });
   const becomes = (name: string, health: 'healthy' | 'unhealthy') =>
     roster.member(`http://${name}.test`).setHealth(health);

@@ -249,6 +249,7 @@ function stateOf(upstream: LiveUpstream): UpstreamState {
       name,
       state: member.state,
       active: member.active,
+      check: member.check,
       ...connections(),
     })),
   };

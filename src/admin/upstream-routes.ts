@@ -2,6 +2,7 @@
 import type { FastifyInstance } from 'fastify';
 import { ENDPOINT_STATES } from '../core/endpoint.ts';
 import { statisticsOf } from '../runtime/statistics.ts';
+import type { CheckReport } from '../core/endpoint.ts';
 import type { LiveUpstream } from '../runtime/upstream.ts';
 import type { AdminDeps } from './admin-deps.ts';
 import { requireConfig } from './admin-deps.ts';
@@ -33,6 +34,17 @@ export const endpointSchema = {
     connected: { type: 'integer' },
     free: { type: 'integer' },
     running: { type: 'integer' },
+    check: {
+      type: 'object',
+      properties: {
+        at: { type: 'string' },
+        result: { type: 'string', enum: ['ok', 'degraded', 'failed'] },
+        detail: { type: 'string' },
+        durationMs: { type: 'number' },
+        successes: { type: 'integer' },
+        failures: { type: 'integer' },
+      },
+    },
   },
 } as const;
 
@@ -118,12 +130,19 @@ type EndpointOfUpstream = LiveUpstream['endpoints']['members'][number];
 
 export function endpointView({ endpoint, member, latencyMs, connections }: EndpointOfUpstream) {
   const { name, weight, priority, zone, metadata, instance } = endpoint;
-  const { state, active, total } = member;
+  const { state, active, total, check } = member;
   return {
     ...{ name, state, weight, priority, metadata },
     ...(zone !== undefined && { zone }),
     ...(instance !== undefined && { instance }),
     ...{ active, total, latencyMs: Math.round(latencyMs) },
     ...connections(),
+    ...(check && { check: checkView(check) }),
   };
 }
+
+const checkView = ({ at, durationMs, ...rest }: CheckReport) => ({
+  at: new Date(at).toISOString(),
+  durationMs: Math.round(durationMs),
+  ...rest,
+});

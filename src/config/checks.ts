@@ -2,6 +2,7 @@
 import { fallbackTargets, staleStepOf } from '../policies/fallback.ts';
 import type { FallbackOptions } from '../policies/fallback.ts';
 import { checkAgent } from './check-agent.ts';
+import { checkHealth } from './check-health.ts';
 import { checkNeighbours } from './check-neighbours.ts';
 import { checkTls } from './check-tls.ts';
 import { repeatedKeys } from '../schema/credentials.ts';
@@ -20,6 +21,7 @@ export function checkConfig(config: Config): CheckProblem[] {
     ...checkDialects(config),
     ...checkTokenLimits(config),
     ...checkNeighbours(config),
+    ...checkHealth(config),
     ...checkTls(config),
     ...checkAgent(config),
     ...checkRegistry(config),

@@ -16,6 +16,7 @@ import { agentSchema } from '../schema/agent.ts';
 import { credentialsSchema } from '../schema/credentials.ts';
 import { overridesSchema } from './override-section.ts';
 import { PRESET_NAMES } from './presets.ts';
+import { healthCheckSchema } from '../schema/health-check.ts';
 import { fileContents } from '../schema/file-contents.ts';
 import { scalingSchema } from '../schema/scaling.ts';
 import { registrySchema } from '../schema/registry.ts';
@@ -89,6 +90,7 @@ const sharedUpstreamShape = {
     ),
   balance: balanceSchema,
   scaling: z.union([off, scalingSchema]).optional(),
+  healthCheck: z.union([off, healthCheckSchema]).optional(),
   replayLimit: size
     .prefault('10MiB')
     .describe('Request bodies up to this size are kept for retries; larger ones are sent once.'),

@@ -70,3 +70,16 @@ export type Health = 'unknown' | 'starting' | 'healthy' | 'degraded' | 'unhealth
 
 /** An operator's decision, or the endpoint's own wish. */
 export type Operation = 'enabled' | 'draining' | 'disabled';
+
+/** What the newest active check of an endpoint found. */
+export interface CheckReport {
+  /** Milliseconds since 1970. */
+  readonly at: number;
+  readonly result: 'ok' | 'degraded' | 'failed';
+  /** One line for people. */
+  readonly detail: string;
+  readonly durationMs: number;
+  /** In a row, up to this one. */
+  readonly successes: number;
+  readonly failures: number;
+}

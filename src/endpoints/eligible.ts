@@ -1,4 +1,5 @@
 /** Who may be given a call now: the best group that has anybody, and everybody rather than nobody. */
+import type { EndpointState } from '../core/endpoint.ts';
 import type { ReachableEndpoint } from './reachable.ts';
 
 export interface EligibleOptions {
@@ -15,6 +16,13 @@ export interface Eligible {
   readonly panicking: boolean;
 }
 
+/** Whom to look for, best first. Of one that has not been checked yet nothing bad is known: to use it is no panic. */
+const USABLE: readonly (readonly EndpointState[])[] = [
+  ['available'],
+  ['available', 'degraded'],
+  ['available', 'degraded', 'starting'],
+];
+
 const NOBODY: Eligible = { endpoints: [], panicking: false };
 
 /** @param all in the order of the configuration */
@@ -22,16 +30,12 @@ export function eligible(all: readonly ReachableEndpoint[], { panicThreshold }: 
   const allowed = all.filter(({ member }) => member.accepting);
   if (allowed.length === 0) return NOBODY;
   const groups = byPriority(allowed.some(weighs) ? allowed.filter(weighs) : allowed);
-  for (const group of groups) {
-    const available = group.filter(({ member }) => member.state === 'available');
-    if (available.length > 0 && available.length >= group.length * panicThreshold)
-      return { endpoints: available, panicking: false };
-  }
-  for (const group of groups) {
-    const usable = group.filter(({ member }) => member.state === 'available' || member.state === 'degraded');
-    if (usable.length > 0 && usable.length >= group.length * panicThreshold)
-      return { endpoints: usable, panicking: false };
-  }
+  for (const usable of USABLE)
+    for (const group of groups) {
+      const endpoints = group.filter(({ member }) => usable.includes(member.state));
+      if (endpoints.length > 0 && endpoints.length >= group.length * panicThreshold)
+        return { endpoints, panicking: false };
+    }
   return { endpoints: groups[0] ?? allowed, panicking: true };
 }
 

@@ -33,6 +33,8 @@ export interface EndpointSetDeps {
 export interface EndpointSetOptions extends EligibleOptions {
   readonly slowStart: SlowStart;
   readonly zone?: ZonePreference | undefined;
+  /** Endpoints are checked actively: one that has just come is `starting`. Default: false. */
+  readonly checked?: boolean;
 }
 
 const NO_OPTIONS: EndpointSetOptions = { panicThreshold: 0, slowStart: { windowMs: 0, from: 1 } };
@@ -46,6 +48,8 @@ export class EndpointSet {
   #eligibleAt: number | undefined;
   /** It belongs to a configuration that is not in force any more: what it has is what it keeps. */
   #retired = false;
+  /** It tells of panics: of all variants of an upstream, only its own does. */
+  #inForce = false;
 
   constructor(deps: EndpointSetDeps, options: EndpointSetOptions = NO_OPTIONS) {
     this.#deps = deps;
@@ -83,12 +87,20 @@ export class EndpointSet {
 
   /** Its configuration is in force now: what others had on their lists, and it has not, is gone. */
   takeOver(): void {
-    this.#deps.roster.retain(new Set(this.members.map(({ name }) => name)));
+    const { roster } = this.#deps;
+    roster.retain(new Set(this.members.map(({ name }) => name)));
+    roster.expectChecks(this.#options.checked === true);
+    this.#inForce = true;
+    roster.watch(this.#onChange);
+    this.#eligibleAt = undefined;
+    this.#choices();
   }
 
   /** From now on the list stays as it is. */
   dispose(): void {
     this.#retired = true;
+    this.#inForce = false;
+    this.#deps.roster.unwatch(this.#onChange);
   }
 
   /**
@@ -127,8 +139,17 @@ export class EndpointSet {
     if (this.#eligibleAt !== version) {
       this.#eligible = eligible(this.#members, this.#options);
       this.#eligibleAt = version;
+      if (this.#inForce) this.#deps.roster.panic(this.#eligible.panicking, () => this.#wellness());
     }
     return this.#eligible;
+  }
+
+  /** So that a panic is told when it begins, not with the next call. */
+  readonly #onChange = (): void => void this.#choices();
+
+  #wellness(): { readonly available: number; readonly endpoints: number } {
+    const available = this.#members.filter(({ member }) => member.state === 'available').length;
+    return { available, endpoints: this.#members.length };
   }
 
   /** A ladder's attempts are in one list: only those at endpoints of this upstream count here. */

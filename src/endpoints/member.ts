@@ -6,12 +6,14 @@ import { CallRatesWindow } from '../algorithms/call-rates.ts';
 import type { CallRates } from '../algorithms/call-rates.ts';
 import { FadingCount } from '../algorithms/fading-count.ts';
 import { PeakEwma } from '../algorithms/peak-ewma.ts';
-import type { EndpointState, Health, Operation, ReportedStatus } from '../core/endpoint.ts';
+import type { CheckReport, EndpointState, Health, Operation, ReportedStatus } from '../core/endpoint.ts';
 
 export interface MemberDeps {
   /** Told of every change of the state that others see. */
   readonly onChange: (member: Member, from: EndpointState, to: EndpointState) => void;
   readonly now: () => number;
+  /** Before anybody has looked. Default: unknown. */
+  readonly health?: Health;
 }
 
 /** How long an endpoint is remembered to have been slow. */
@@ -34,18 +36,21 @@ export class Member {
   total = 0;
   /** Monotonic instant since which it has been available without a break. */
   availableSince: number;
+  /** Undefined where there are no active checks, or not yet. */
+  check: CheckReport | undefined;
   readonly #deps: MemberDeps;
   readonly #latency: PeakEwma;
   readonly #failures: FadingCount;
   readonly #rates: CallRatesWindow;
   #operation: Operation = 'enabled';
-  #health: Health = 'unknown';
+  #health: Health;
   #ejected = false;
   #reported: ReportedStatus = 'up';
 
   constructor(name: string, deps: MemberDeps) {
     this.name = name;
     this.#deps = deps;
+    this.#health = deps.health ?? 'unknown';
     this.availableSince = deps.now();
     this.#latency = new PeakEwma(LATENCY_DECAY_MS, this.availableSince);
     this.#failures = new FadingCount(STRAIN_DECAY_MS, MAX_STRAIN, this.availableSince);

@@ -2,10 +2,17 @@
 import type { UpstreamConfig } from '../config/schema.ts';
 import type { Attendant } from '../core/attendant.ts';
 import type { EndpointSet } from '../endpoints/endpoint-set.ts';
+import { healthChecks } from './health-checks.ts';
+import type { HealthCheckDeps } from './health-checks.ts';
 
-export function attendantsOf(_config: UpstreamConfig, endpoints: EndpointSet): Attendant[] {
+export function attendantsOf(
+  config: UpstreamConfig,
+  endpoints: EndpointSet,
+  deps: HealthCheckDeps,
+): Attendant[] {
   return [
     forgetting(endpoints), // first: what the others find out is about those that are on the list
+    ...healthChecks(config, endpoints, deps), // asks each endpoint how it is
   ];
 }
 

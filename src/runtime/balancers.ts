@@ -7,6 +7,7 @@ import { RoundRobin } from '../balancing/round-robin.ts';
 import { WeightedRandom } from '../balancing/weighted-random.ts';
 import { WeightedRoundRobin } from '../balancing/weighted-round-robin.ts';
 import type { Balancer } from '../core/balancer.ts';
+import type { UpstreamConfig } from '../config/schema.ts';
 import type { Random } from '../core/random.ts';
 import { affinityOf } from '../endpoints/affinity.ts';
 import type { EndpointSetDeps, EndpointSetOptions } from '../endpoints/endpoint-set.ts';
@@ -37,6 +38,12 @@ export function affinityFor({ affinity }: BalanceOptions, random: Random): Endpo
   return { ...affinityOf(by, prefix), balancer: new ConsistentHash(random, loadFactor) };
 }
 
-export function setOptionsOf({ panicThreshold, slowStart, zone }: BalanceOptions): EndpointSetOptions {
-  return { panicThreshold, slowStart: { windowMs: slowStart.window, from: slowStart.from }, zone };
+export function setOptionsOf({ balance, healthCheck }: UpstreamConfig): EndpointSetOptions {
+  const { panicThreshold, slowStart, zone } = balance;
+  return {
+    checked: Boolean(healthCheck),
+    panicThreshold,
+    slowStart: { windowMs: slowStart.window, from: slowStart.from },
+    zone,
+  };
 }

@@ -118,7 +118,11 @@ class UpstreamCompiler {
       },
       settings: settingsOf(config),
       source: this.#source,
-      attendants: attendantsOf(config, all.endpoints),
+      attendants: attendantsOf(config, all.endpoints, {
+        ...this.#deps,
+        upstream: this.#name,
+        inventory: this.#inventory,
+      }),
       ...all,
       overrides: Object.entries(config.overrides).map(([name, { match, policies }]) => ({
         name,
@@ -154,7 +158,7 @@ class UpstreamCompiler {
     const roster = this.#inventory.keep(
       `${name}/roster`,
       null,
-      () => new Roster({ clock, emit, upstream: name }),
+      () => new Roster({ clock, emit, upstream: name, checked: Boolean(this.#config.healthCheck) }),
     );
     const deps: EndpointSetDeps = {
       source: this.#source,
@@ -176,7 +180,7 @@ class UpstreamCompiler {
         retire(this.#inventory.release([`${name}/endpoint/${endpoint.name}`, ...policies]));
       },
     };
-    return new EndpointSet(deps, setOptionsOf(balance));
+    return new EndpointSet(deps, setOptionsOf(this.#config));
   }
 
   #scaling(live: LiveUpstream): ScalingWatch | undefined {

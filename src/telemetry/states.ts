@@ -1,6 +1,6 @@
 /** What gauges ask of the rest of the process. */
 import type { AgentSnapshot } from '../core/agent.ts';
-import type { EndpointState } from '../core/endpoint.ts';
+import type { CheckReport, EndpointState } from '../core/endpoint.ts';
 import type { DiscoveryStatus } from '../core/endpoint-source.ts';
 import type { Snapshot } from '../core/policy.ts';
 import type { ScalingAdvice } from '../core/scaling.ts';
@@ -47,5 +47,7 @@ export interface UpstreamState {
     readonly active: number;
     readonly connected: number;
     readonly running: number;
+    /** The newest active check; undefined where there was none. */
+    readonly check: CheckReport | undefined;
   }[];
 }

@@ -3,7 +3,8 @@
  * own, so that neither a full pool looks like an ill endpoint nor a watch takes a call's connection. It follows no
  * redirect and repeats nothing: whoever calls knows what a second try means.
  */
-import { Agent, request } from 'undici';
+import { isIP } from 'node:net';
+import { Agent, buildConnector, request } from 'undici';
 import type { Dispatcher } from 'undici';
 import type { Clock, TimerHandle } from '../core/clock.ts';
 import { certificatesOf } from './endpoint-transport.ts';
@@ -73,11 +74,7 @@ export class HttpClient {
       bodyTimeout: 0,
       keepAliveTimeout: keepAliveMs,
       keepAliveMaxTimeout: keepAliveMs,
-      connect: {
-        ...certificatesOf(tls),
-        ...(tls.serverName !== undefined && { servername: tls.serverName }),
-        timeout: CONNECT_TIMEOUT_MS,
-      },
+      connect: connectorFor(tls),
     });
   }
 
@@ -116,6 +113,17 @@ export class HttpClient {
   dispose(): void {
     void this.#agent.destroy(new Error('it is not needed any more'));
   }
+}
+
+/** Names the server by where the connection goes, or as told: never by the Host field, which may say something else. */
+function connectorFor(tls: TlsOptions): buildConnector.connector {
+  const connect = buildConnector({ ...certificatesOf(tls), timeout: CONNECT_TIMEOUT_MS });
+  return (options, callback) => {
+    const name = tls.serverName ?? options.hostname;
+    // An address is not allowed in SNI (RFC 6066 §3); for the empty string undici sends none.
+    const servername = isIP(name.replace(/^\[|\]$/g, '')) === 0 ? name : '';
+    connect({ ...options, servername }, callback);
+  };
 }
 
 /** One call: its timeout, whoever may break it off, and what becomes of that. */

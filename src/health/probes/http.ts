@@ -47,7 +47,7 @@ export interface HttpProbeDeps {
 
 const OK: Statuses = ['2xx'];
 /** Who asks, for the server's own logs. */
-const USER_AGENT = 'outrigger health check';
+const USER_AGENT = 'outrigger-health-check';
 
 export function httpProbe(question: HttpQuestion, expected: HttpExpectation, deps: HttpProbeDeps): Probe {
   const judge = judgeOf(expected);

@@ -58,6 +58,10 @@ export const endpoints: Topic = {
         'endpoint',
       ),
     );
+    bus.on('panic-changed', ({ upstream, panicking, available, endpoints: all }) => {
+      if (panicking) log.warn({ upstream, available, endpoints: all }, 'panic: too few endpoints are well');
+      else log.info({ upstream, available, endpoints: all }, 'panic is over');
+    });
     bus.on('answer-kept', ({ exchange, upstream, why }) =>
       log.warn({ ...about(exchange), upstream, why }, 'answer not rewritten'),
     );
@@ -66,6 +70,9 @@ export const endpoints: Topic = {
   journal(bus, note) {
     bus.on('endpoint-changed', ({ upstream, endpoint, from, to }) =>
       note('endpoint-changed', upstream, { endpoint, from, to }),
+    );
+    bus.on('panic-changed', ({ upstream, panicking, available, endpoints: all }) =>
+      note('panic-changed', upstream, { panicking, available, endpoints: all }),
     );
   },
 };

@@ -14,6 +14,7 @@ import { discovery } from './discovery.ts';
 import { endpoints } from './endpoints.ts';
 import { exchanges } from './exchanges.ts';
 import { fallback } from './fallback.ts';
+import { health } from './health.ts';
 import { hedge } from './hedge.ts';
 import { idempotency } from './idempotency.ts';
 import { pacing } from './pacing.ts';
@@ -43,6 +44,7 @@ export const TOPICS: readonly Topic[] = [
   endpoints,
   exchanges,
   fallback,
+  health,
   hedge,
   idempotency,
   pacing,

@@ -58,7 +58,7 @@ describe('an http probe', () => {
       'search.internal',
       '1',
     ]);
-    expect(request?.header('user-agent')).toBe('outrigger health check');
+    expect(request?.header('user-agent')).toBe('outrigger-health-check');
     expect(request?.asksToClose).toBe(true);
   });
 
@@ -188,6 +188,14 @@ describe('over TLS', () => {
   it('checks the certificate, and shows its own', async () => {
     await using server = await scriptedUpstream([respond()], { tls: { requireClientCertificate: true } });
     expect((await look(server.origin, { tls: { ca: testCa, ...clientIdentity() } })).ok).toBe(true);
+  });
+
+  it('checks the certificate for the server, whatever Host it sends', async () => {
+    await using server = await scriptedUpstream([respond()], { tls: {} });
+    const headers = { host: 'search.internal' };
+    expect(await look(server.origin, { headers, tls: { ca: testCa } })).toMatchObject({
+      detail: 'status 200',
+    });
   });
 
   it('fails on a certificate for another name', async () => {

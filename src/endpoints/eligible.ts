@@ -1,4 +1,5 @@
 /** Who may be given a call now: the best group that has anybody, and everybody rather than nobody. */
+import type { EndpointState } from '../core/endpoint.ts';
 import type { ReachableEndpoint } from './reachable.ts';
 
 export interface EligibleOptions {
@@ -13,27 +14,42 @@ export interface Eligible {
   readonly endpoints: readonly ReachableEndpoint[];
   /** Endpoints are used that are not thought to be well. */
   readonly panicking: boolean;
+  /** Ejected ones that may get single calls to find out how they are. */
+  readonly ejected: readonly ReachableEndpoint[];
 }
 
-const NOBODY: Eligible = { endpoints: [], panicking: false };
+const NOBODY: Eligible = { endpoints: [], panicking: false, ejected: [] };
 
-/** @param all in the order of the configuration */
-export function eligible(all: readonly ReachableEndpoint[], { panicThreshold }: EligibleOptions): Eligible {
+/**
+ * @param all in the order of the configuration
+ * @param without name of one that is looked upon as ejected
+ */
+export function eligible(
+  all: readonly ReachableEndpoint[],
+  { panicThreshold }: EligibleOptions,
+  without?: string,
+): Eligible {
+  const stateOf = ({ name, member }: ReachableEndpoint): EndpointState =>
+    name === without ? 'ejected' : member.state;
   const allowed = all.filter(({ member }) => member.operation === 'enabled');
   if (allowed.length === 0) return NOBODY;
   const groups = byPriority(allowed.some(weighs) ? allowed.filter(weighs) : allowed);
-  for (const group of groups) {
-    const available = group.filter(({ member }) => member.state === 'available');
-    if (available.length > 0 && available.length >= group.length * panicThreshold)
-      return { endpoints: available, panicking: false };
+  for (const states of [['available'], ['available', 'degraded']] as const) {
+    for (const [index, group] of groups.entries()) {
+      const usable = group.filter((one) => states.some((state) => state === stateOf(one)));
+      if (usable.length === 0 || usable.length < group.length * panicThreshold) continue;
+      // Those that would be asked after them can wait.
+      const ejected = groups
+        .slice(0, index + 1)
+        .flat()
+        .filter(isEjected);
+      return { endpoints: usable, panicking: false, ejected };
+    }
   }
-  for (const group of groups) {
-    const usable = group.filter(({ member }) => member.state === 'available' || member.state === 'degraded');
-    if (usable.length > 0 && usable.length >= group.length * panicThreshold)
-      return { endpoints: usable, panicking: false };
-  }
-  return { endpoints: groups[0] ?? allowed, panicking: true };
+  return { endpoints: groups[0] ?? allowed, panicking: true, ejected: groups.flat().filter(isEjected) };
 }
+
+const isEjected = ({ member }: ReachableEndpoint): boolean => member.state === 'ejected';
 
 const weighs = ({ endpoint }: ReachableEndpoint): boolean => endpoint.weight > 0;
 

@@ -3,6 +3,7 @@
  * and is the same object for all variants of an upstream's policies.
  */
 import { PeakEwma } from '../algorithms/peak-ewma.ts';
+import type { Ejectable, Trial } from '../core/ejections.ts';
 import type { EndpointState, Health, Operation } from '../core/endpoint.ts';
 
 export interface MemberDeps {
@@ -16,7 +17,7 @@ const LATENCY_DECAY_MS = 10_000;
 /** What a failure counts for at least: one that fails in no time must not look quick. */
 const FAILURE_MS = 1_000;
 
-export class Member {
+export class Member implements Ejectable {
   readonly name: string;
   /** Calls under way, bodies included. */
   active = 0;
@@ -29,6 +30,7 @@ export class Member {
   #operation: Operation = 'enabled';
   #health: Health = 'unknown';
   #ejected = false;
+  #trial: Trial | undefined;
 
   constructor(name: string, deps: MemberDeps) {
     this.name = name;
@@ -56,15 +58,22 @@ export class Member {
     return this.#ejected;
   }
 
+  /** Its way back; undefined unless it is ejected. */
+  get trial(): Trial | undefined {
+    return this.#trial;
+  }
+
   operate(operation: Operation): void {
     this.#change(() => (this.#operation = operation));
   }
 
   setHealth(health: Health): void {
     this.#change(() => (this.#health = health));
+    this.#trial?.checked(health);
   }
 
-  setEjected(ejected: boolean): void {
+  setEjected(ejected: boolean, trial?: Trial): void {
+    this.#trial = ejected ? trial : undefined;
     this.#change(() => (this.#ejected = ejected));
   }
 

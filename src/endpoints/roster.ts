@@ -1,5 +1,6 @@
 /** All endpoints of one upstream that there are or were lately, with what happened to them. Lives through reloads. */
 import type { Clock } from '../core/clock.ts';
+import type { Ejections } from '../core/ejections.ts';
 import type { EndpointState } from '../core/endpoint.ts';
 import type { Emit } from '../core/events.ts';
 import { Member } from './member.ts';
@@ -16,9 +17,17 @@ declare module '../core/events.ts' {
   }
 }
 
-export class Roster {
+/** The list in force, asked for what only it knows. */
+export interface Census {
+  readonly members: readonly { readonly member: Member }[];
+  canSpare(name: string): boolean;
+}
+
+export class Roster implements Ejections {
   readonly #deps: { readonly clock: Clock; readonly emit: Emit; readonly upstream: string };
   readonly #members = new Map<string, Member>();
+  /** Undefined until a configuration is in force. */
+  #census: Census | undefined;
   /** Changes whenever the state of an endpoint does. */
   version = 0;
 
@@ -39,13 +48,39 @@ export class Roster {
     return member;
   }
 
+  find(name: string): Member | undefined {
+    return this.#members.get(name);
+  }
+
+  get size(): number {
+    return this.#census?.members.length ?? this.#members.size;
+  }
+
+  get endpoints(): readonly Member[] {
+    return this.#census?.members.map(({ member }) => member) ?? [...this.#members.values()];
+  }
+
+  canSpare(name: string): boolean {
+    return this.#census?.canSpare(name) ?? false;
+  }
+
+  /** From now on that is the list in force; all others are forgotten. */
+  follow(census: Census): void {
+    this.#census = census;
+    this.#retain(new Set(census.members.map(({ member }) => member.name)));
+  }
+
+  /** Nobody looks after those that are out any more. */
+  endEjections(): void {
+    for (const member of this.#members.values()) member.setEjected(false);
+  }
+
   /** Forgets an endpoint that is gone: should it come back, it is as good as new. */
   forget(name: string): void {
     this.#members.delete(name);
   }
 
-  /** Forgets all others. */
-  retain(names: ReadonlySet<string>): void {
+  #retain(names: ReadonlySet<string>): void {
     for (const name of [...this.#members.keys()]) if (!names.has(name)) this.#members.delete(name);
   }
 

@@ -139,14 +139,10 @@ class UpstreamCompiler {
   }
 
   #endpoints(variant: Variant): EndpointSet {
-    const { clock, emit, random } = this.#deps;
+    const { clock, random } = this.#deps;
     const { balance } = this.#config;
     const name = this.#name;
-    const roster = this.#inventory.keep(
-      `${name}/roster`,
-      null,
-      () => new Roster({ clock, emit, upstream: name }),
-    );
+    const roster = this.#roster;
     const deps: EndpointSetDeps = {
       source: new FixedSource(this.#config.endpoints),
       roster,
@@ -168,6 +164,12 @@ class UpstreamCompiler {
       },
     };
     return new EndpointSet(deps, setOptionsOf(balance));
+  }
+
+  get #roster(): Roster {
+    const { clock, emit } = this.#deps;
+    const upstream = this.#name;
+    return this.#inventory.keep(`${upstream}/roster`, null, () => new Roster({ clock, emit, upstream }));
   }
 
   #sessions(): Sessions | undefined {
@@ -233,6 +235,7 @@ class UpstreamCompiler {
       owner,
       credentials: this.#credentials,
       endpoints: this.#addresses,
+      ejections: this.#roster,
       sendTo: recipient,
       stores,
     };

@@ -73,7 +73,7 @@ export class LiveUpstream {
 
   /** It is in force now. */
   takeOver(): void {
-    this.endpoints.takeOver();
+    this.endpoints.takeOver({ ejecting: this.policies.has('outlier-detection') });
   }
 
   /** The lists of endpoints stay as they are from now on. */

@@ -14,6 +14,7 @@ import { exchanges } from './exchanges.ts';
 import { fallback } from './fallback.ts';
 import { hedge } from './hedge.ts';
 import { idempotency } from './idempotency.ts';
+import { outlierDetection } from './outlier-detection.ts';
 import { pacing } from './pacing.ts';
 import { processTopic } from './process.ts';
 import { rateLimit } from './rate-limit.ts';
@@ -39,6 +40,7 @@ export const TOPICS: readonly Topic[] = [
   fallback,
   hedge,
   idempotency,
+  outlierDetection,
   pacing,
   processTopic,
   rateLimit,

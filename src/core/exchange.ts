@@ -296,6 +296,8 @@ export class Attempt {
   sent: 'no' | 'maybe' | undefined;
   /** Time to the response head, or to the failure. */
   durationMs: number | undefined;
+  /** It failed while other endpoints of its upstream fared better: no sign of what the upstream is like without that one. */
+  endpointsFault = false;
   /** Refused before anything was sent: it counts only while later ones stand behind it in the list. */
   withdrawn = false;
 

@@ -45,6 +45,7 @@ export class EndpointSet {
   #sourceVersion: number | undefined;
   #eligible: Eligible = { endpoints: [], panicking: false, ejected: [] };
   #eligibleAt: number | undefined;
+  #inForce = false;
   /** It belongs to a configuration that is not in force any more: what it has is what it keeps. */
   #retired = false;
 
@@ -94,6 +95,7 @@ export class EndpointSet {
    */
   takeOver({ ejecting = true } = {}): void {
     const { roster } = this.#deps;
+    this.#inForce = true;
     roster.follow(this);
     if (!ejecting) roster.endEjections();
   }
@@ -101,6 +103,7 @@ export class EndpointSet {
   /** From now on the list stays as it is. */
   dispose(): void {
     this.#retired = true;
+    this.#inForce = false;
   }
 
   /**
@@ -153,6 +156,8 @@ export class EndpointSet {
     if (this.#eligibleAt !== version) {
       this.#eligible = eligible(this.#members, this.#options);
       this.#eligibleAt = version;
+      // Also when it is the list that changed, and not an endpoint.
+      if (this.#inForce) this.#deps.roster.panics(this.#eligible.panicking);
     }
     return this.#eligible;
   }

@@ -14,12 +14,15 @@ declare module '../core/events.ts' {
       readonly from: EndpointState;
       readonly to: EndpointState;
     };
+    /** So few endpoints are well that all of them are used, or that is over. */
+    'panic-changed': { readonly upstream: string; readonly panicking: boolean };
   }
 }
 
 /** The list in force, asked for what only it knows. */
 export interface Census {
   readonly members: readonly { readonly member: Member }[];
+  readonly panicking: boolean;
   canSpare(name: string): boolean;
 }
 
@@ -28,6 +31,7 @@ export class Roster implements Ejections {
   readonly #members = new Map<string, Member>();
   /** Undefined until a configuration is in force. */
   #census: Census | undefined;
+  #panicking = false;
   /** Changes whenever the state of an endpoint does. */
   version = 0;
 
@@ -68,6 +72,14 @@ export class Roster implements Ejections {
   follow(census: Census): void {
     this.#census = census;
     this.#retain(new Set(census.members.map(({ member }) => member.name)));
+    this.panics(census.panicking);
+  }
+
+  /** What a list in use says of itself. */
+  panics(panicking: boolean): void {
+    if (panicking === this.#panicking) return;
+    this.#panicking = panicking;
+    this.#deps.emit('panic-changed', { upstream: this.#deps.upstream, panicking });
   }
 
   /** Nobody looks after those that are out any more. */
@@ -87,5 +99,7 @@ export class Roster implements Ejections {
   #changed(endpoint: string, from: EndpointState, to: EndpointState): void {
     this.version += 1;
     this.#deps.emit('endpoint-changed', { upstream: this.#deps.upstream, endpoint, from, to });
+    // At once, and not with the next call.
+    if (this.#census) this.panics(this.#census.panicking);
   }
 }

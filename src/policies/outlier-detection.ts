@@ -3,17 +3,18 @@
  * resume, so that it sees every part of a broken stream, and outside the timers, so that it sees timeouts.
  */
 import { Ejection, longestEjectionMs } from '../algorithms/ejection.ts';
-import type { EjectionOptions, Finding, Visit } from '../algorithms/ejection.ts';
+import type { EjectionOptions, Visit } from '../algorithms/ejection.ts';
+import { endingOf } from '../algorithms/endpoint-ending.ts';
+import type { Ending } from '../algorithms/endpoint-ending.ts';
 import { EndpointHistory, outlierReason } from '../algorithms/outlier-rules.ts';
 import type { OutlierReason } from '../algorithms/outlier-rules.ts';
 import type { Tried } from '../algorithms/share-bounds.ts';
 import type { Cancellation } from '../core/cancellation.ts';
 import type { Ejectable } from '../core/ejections.ts';
 import type { Attempt } from '../core/exchange.ts';
-import type { FailureOutcome, Outcome, ResponseOutcome } from '../core/outcome.ts';
+import type { Outcome, ResponseOutcome } from '../core/outcome.ts';
 import type { Instants, PersistentState } from '../core/persistence.ts';
 import type { Next, Policy, PolicyDeps, PolicyModule, Snapshot } from '../core/policy.ts';
-import type { Reason } from '../core/reasons.ts';
 import { finalVerdict } from '../core/verdict.ts';
 import { outlierDetectionSchema, savedOutliersSchema } from '../schema/outlier-detection.ts';
 import type { OutlierDetectionOptions, SavedOutlier } from '../schema/outlier-detection.ts';
@@ -61,8 +62,10 @@ interface EndpointRecord {
   withheld: boolean;
 }
 
-/** How the call ended for the endpoint; `unreached`: nobody was there. */
-type Ending = Finding | 'unreached';
+interface Settlement {
+  readonly attempt: Attempt;
+  readonly ending: Ending;
+}
 
 export class OutlierDetection implements Policy<Attempt> {
   readonly name = 'outlier-detection';
@@ -117,8 +120,11 @@ export class OutlierDetection implements Policy<Attempt> {
     const visit = record.ejection.begin(this.#deps.clock.now());
     const outcome = await next();
     if (outcome.kind === 'response') this.#settleResponse(record, visit, { attempt, outcome });
-    else if (outcome.kind === 'rejection') this.#settle(record, visit, 'nothing');
-    else this.#settle(record, visit, endingOf(outcome, attempt, record.history.succeededAt));
+    else if (outcome.kind === 'rejection') this.#settle(record, visit, { attempt, ending: 'nothing' });
+    else {
+      const ending = endingOf(outcome, attempt, record.history.succeededAt);
+      this.#settle(record, visit, { attempt, ending });
+    }
     return outcome;
   }
 
@@ -129,23 +135,32 @@ export class OutlierDetection implements Policy<Attempt> {
     { attempt, outcome }: { readonly attempt: Attempt; readonly outcome: ResponseOutcome },
   ): void {
     const verdict = attempt.judge(outcome);
-    if (verdict.result === 'neutral') return this.#settle(record, visit, 'answered');
-    if (verdict.result === 'failure' || outcome.tunnel) return this.#settle(record, visit, verdict.result);
+    const settle = (ending: Ending): void => this.#settle(record, visit, { attempt, ending });
+    if (verdict.result === 'neutral') return settle('answered');
+    if (verdict.result === 'failure' || outcome.tunnel) return settle(verdict.result);
     visit.promising = true;
     outcome.body.onEnd((completion) => {
       const { result } = finalVerdict({ ...outcome, verdict }, completion);
-      this.#settle(record, visit, result === 'neutral' ? 'nothing' : result);
+      settle(result === 'neutral' ? 'nothing' : result);
     });
   }
 
-  #settle(record: EndpointRecord, visit: Visit, ending: Ending): void {
+  #settle(record: EndpointRecord, visit: Visit, { attempt, ending }: Settlement): void {
     const now = this.#deps.clock.now();
     // Gone meanwhile; one of the same name that came since is another one.
     if (this.#deps.ejections.find(record.endpoint.name) !== record.endpoint) return;
     const follows = record.ejection.settle(visit, ending === 'unreached' ? 'failure' : ending, now);
     if (follows === 'returns') this.#return(record, 'probe');
-    else if (follows === 'again') this.#eject(record, 'probe');
     else if (follows === 'counts') this.#count(record, ending);
+    if (ending === 'failure' || ending === 'unreached') attempt.endpointsFault = this.#isAlone(record, now);
+    if (follows === 'again') this.#eject(record, 'probe');
+  }
+
+  /** Whether it fails while others do not, or much less. */
+  #isAlone({ endpoint, history }: EndpointRecord, now: number): boolean {
+    const [own, siblings] = [history.tried(now), this.#siblingsOf(endpoint, now)];
+    const share = endpoint.ejected ? 1 : own.failures / own.calls;
+    return siblings.calls > 0 && siblings.failures / siblings.calls <= share / 2;
   }
 
   #count(record: EndpointRecord, ending: Ending): void {
@@ -157,13 +172,14 @@ export class OutlierDetection implements Policy<Attempt> {
     } else if (ending === 'answered') history.answered();
     else if (ending !== 'nothing') {
       history.failed(now, ending !== 'unreached');
-      const reason = outlierReason(history, history.tried(now), this.#siblingsOf(record, now), this.#options);
+      const siblings = this.#siblingsOf(record.endpoint, now);
+      const reason = outlierReason(history, history.tried(now), siblings, this.#options);
       if (reason) this.#considerEjecting(record, reason);
     }
   }
 
   /** What calls to the others met that are not out. */
-  #siblingsOf({ endpoint }: EndpointRecord, now: number): Tried {
+  #siblingsOf(endpoint: Ejectable, now: number): Tried {
     const sum = { calls: 0, failures: 0 };
     for (const one of this.#deps.ejections.endpoints) {
       if (one === endpoint || one.ejected) continue;
@@ -281,31 +297,6 @@ const timesOf = (options: OutlierDetectionOptions): EjectionOptions => ({
   probeTimeoutMs: options.probeTimeout,
   forgetMs: options.window,
 });
-
-/** The endpoint could not be reached: there was no connection, or none that could be trusted. */
-const UNREACHED: ReadonlySet<Reason> = new Set<Reason>([
-  'connection_refused',
-  'connection_timeout',
-  'host_unreachable',
-  'dns_error',
-  'tls_certificate_error',
-  'tls_protocol_error',
-]);
-
-/** For want of files or ports here. */
-const OUR_OWN: ReadonlySet<Reason> = new Set<Reason>(['connection_limit']);
-
-/** @param succeededAt when another call to the endpoint last succeeded */
-function endingOf(failure: FailureOutcome, attempt: Attempt, succeededAt: number): Ending {
-  const { reason, head, staleConnection, requestSent } = failure;
-  const { result } = attempt.judge(failure);
-  if (staleConnection || OUR_OWN.has(reason)) return 'nothing';
-  if (result !== 'failure') return head ? 'answered' : 'nothing';
-  if (UNREACHED.has(reason)) return 'unreached';
-  if (reason !== 'connection_reset' || head) return 'failure';
-  // Where another call has succeeded since this one began, somebody is there: what was sent may have been at fault.
-  return requestSent === 'maybe' && succeededAt > attempt.startedAt ? 'failure' : 'unreached';
-}
 
 function isWorthKeeping({ ejection, history }: EndpointRecord, now: number): boolean {
   return ejection.out || ejection.count(now) > 0 || history.consecutive > 0 || history.tried(now).calls > 0;

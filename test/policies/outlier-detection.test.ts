@@ -17,7 +17,7 @@ policyContract({
   deps: ({ clock, events }) => {
     const roster = new Roster({ clock, emit: events.emit, upstream: 'main' });
     const members = [ENDPOINT.name, 'http://two.test'].map((name) => ({ member: roster.member(name) }));
-    roster.follow({ members, canSpare: () => true });
+    roster.follow({ members, panicking: false, canSpare: () => true });
     return { ejections: roster };
   },
 });

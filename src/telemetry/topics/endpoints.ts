@@ -58,6 +58,12 @@ export const endpoints: Topic = {
         'endpoint',
       ),
     );
+    bus.on('panic-changed', ({ upstream, panicking }) =>
+      log[panicking ? 'warn' : 'info'](
+        { upstream },
+        panicking ? 'too few endpoints are well: all are used' : 'enough endpoints are well again',
+      ),
+    );
     bus.on('answer-kept', ({ exchange, upstream, why }) =>
       log.warn({ ...about(exchange), upstream, why }, 'answer not rewritten'),
     );
@@ -67,5 +73,6 @@ export const endpoints: Topic = {
     bus.on('endpoint-changed', ({ upstream, endpoint, from, to }) =>
       note('endpoint-changed', upstream, { endpoint, from, to }),
     );
+    bus.on('panic-changed', ({ upstream, panicking }) => note('panic-changed', upstream, { panicking }));
   },
 };

@@ -24,8 +24,11 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   policies: [...LEAF, 'streams', 'ladder', 'caching', 'idempotency'],
   balancing: LEAF,
   endpoints: LEAF,
-  discovery: LEAF,
-  registry: LEAF,
+  files: ['core', 'schema'],
+  health: [...LEAF, 'transport'],
+  discovery: [...LEAF, 'transport', 'files'],
+  registry: [...LEAF, 'transport'],
+  agent: [...LEAF, 'transport', 'health', 'discovery', 'registry'],
   dialects: LEAF,
   stores: LEAF,
   transport: LEAF,
@@ -35,14 +38,15 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   config: ['core', 'schema'],
   runtime: [
     ...['core', 'schema', 'config', 'pipeline'],
-    ...['balancing', 'endpoints', 'discovery', 'registry', 'dialects', 'stores', 'transport'],
+    ...['balancing', 'endpoints', 'health', 'discovery', 'registry', 'agent', 'dialects', 'stores'],
+    'transport',
   ],
   server: ['core', 'config', 'runtime', 'telemetry', 'dialects'],
   admin: ['core', 'config', 'runtime', 'telemetry', 'version'],
   cli: ['core', 'config', 'runtime', 'telemetry', 'version', 'sidecar'],
   sidecar: [
     ...['core', 'version', 'config', 'policies', 'runtime', 'transport', 'telemetry', 'playground'],
-    ...['server', 'admin'],
+    ...['registry', 'agent', 'server', 'admin', 'files'],
   ],
   main: ['cli'],
 };
@@ -54,7 +58,7 @@ interface Exception {
 }
 
 const EXCEPTIONS: readonly Exception[] = [
-  ...['pipeline', 'endpoints', 'playground', 'dialects'].map((imports) => ({
+  ...['pipeline', 'endpoints', 'playground', 'dialects', 'discovery'].map((imports) => ({
     file: 'config/schema.ts',
     imports,
     because: 'it assembles the sections that these modules export (docs/adr/0005)',
@@ -124,10 +128,10 @@ const ADDRESSES: Readonly<Record<string, RegExp>> = {
   pino: /^telemetry\/(log|topic)\.ts$/,
   '@redis/client': /^stores\/redis\/client\.ts$/,
   'lru-cache': /^stores\/memory\//,
-  'js-yaml': /^config\//,
+  'js-yaml': /^(config\/|discovery\/file\.ts)/,
   cockatiel: /^(policies|algorithms)\//,
   // Sections of the configuration, and in the playground the requests that it gets.
-  zod: /^(schema|config|policies|ladder|playground)\/|^endpoints\/classify\.ts$|^dialects\/[a-z0-9]+-options\.ts$|^(core\/policy|pipeline)\.ts$/,
+  zod: /^(schema|config|policies|ladder|playground|discovery|registry|agent)\/|^endpoints\/classify\.ts$|^dialects\/[a-z0-9]+-options\.ts$|^(core\/policy|pipeline)\.ts$/,
   // Only the demo, which does without it where it is not installed.
   openai: /^cli\/demo\//,
 };

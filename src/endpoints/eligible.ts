@@ -31,7 +31,7 @@ export function eligible(
 ): Eligible {
   const stateOf = ({ name, member }: ReachableEndpoint): EndpointState =>
     name === without ? 'ejected' : member.state;
-  const allowed = all.filter(({ member }) => member.operation === 'enabled');
+  const allowed = all.filter(({ member }) => member.accepting);
   if (allowed.length === 0) return NOBODY;
   const groups = byPriority(allowed.some(weighs) ? allowed.filter(weighs) : allowed);
   for (const states of [['available'], ['available', 'degraded']] as const) {

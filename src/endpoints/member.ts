@@ -4,7 +4,7 @@
  */
 import { PeakEwma } from '../algorithms/peak-ewma.ts';
 import type { Ejectable, Trial } from '../core/ejections.ts';
-import type { EndpointState, Health, Operation } from '../core/endpoint.ts';
+import type { EndpointState, Health, Operation, ReportedStatus } from '../core/endpoint.ts';
 
 export interface MemberDeps {
   /** Told of every change of the state that others see. */
@@ -31,6 +31,7 @@ export class Member implements Ejectable {
   #health: Health = 'unknown';
   #ejected = false;
   #trial: Trial | undefined;
+  #reported: ReportedStatus = 'up';
 
   constructor(name: string, deps: MemberDeps) {
     this.name = name;
@@ -41,9 +42,16 @@ export class Member implements Ejectable {
 
   get state(): EndpointState {
     if (this.#operation !== 'enabled') return this.#operation;
-    if (this.#health === 'unhealthy' || this.#health === 'starting') return this.#health;
+    if (this.#reported === 'draining') return 'draining';
+    if (this.#health === 'unhealthy' || this.#reported === 'down') return 'unhealthy';
+    if (this.#health === 'starting' || this.#reported === 'starting') return 'starting';
     if (this.#ejected) return 'ejected';
-    return this.#health === 'degraded' ? 'degraded' : 'available';
+    return this.#health === 'degraded' || this.#reported === 'degraded' ? 'degraded' : 'available';
+  }
+
+  /** Nobody has decided that it is given no new calls: neither an operator nor the endpoint itself. */
+  get accepting(): boolean {
+    return this.#operation === 'enabled' && this.#reported !== 'draining';
   }
 
   get operation(): Operation {
@@ -70,6 +78,11 @@ export class Member implements Ejectable {
   setHealth(health: Health): void {
     this.#change(() => (this.#health = health));
     this.#trial?.checked(health);
+  }
+
+  /** What the place says of it that the list comes from. */
+  report(status: ReportedStatus): void {
+    this.#change(() => (this.#reported = status));
   }
 
   setEjected(ejected: boolean, trial?: Trial): void {

@@ -171,9 +171,7 @@ export class EndpointTransport {
     const connect = buildConnector({
       timeout: connectTimeoutMs,
       allowH2: http2,
-      ...(tls.ca !== undefined && { ca: tls.ca }),
-      ...(tls.cert !== undefined && { cert: tls.cert }),
-      ...(tls.key !== undefined && { key: tls.key }),
+      ...certificatesOf(tls),
     });
     // An address is not allowed in SNI (RFC 6066 §3); for the empty string undici sends none.
     const servername = isIP(this.#serverName.replace(/^\[|\]$/g, '')) === 0 ? this.#serverName : '';
@@ -185,6 +183,13 @@ export class EndpointTransport {
     };
   }
 }
+
+/** Whom to trust, and as whom to come. */
+export const certificatesOf = ({ ca, cert, key }: TlsOptions): Omit<TlsOptions, 'serverName'> => ({
+  ...(ca !== undefined && { ca }),
+  ...(cert !== undefined && { cert }),
+  ...(key !== undefined && { key }),
+});
 
 /** Content-Length to declare; undici sets its own for bodies in memory, and chunks a stream of unknown length. */
 function lengthOf(exchange: Exchange, body: unknown): number | undefined {

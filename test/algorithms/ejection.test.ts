@@ -11,7 +11,8 @@ const OPTIONS: EjectionOptions = {
   forgetMs: 100_000,
 };
 
-const ejection = (options: Partial<EjectionOptions> = {}): Ejection => new Ejection({ ...OPTIONS, ...options });
+const ejection = (options: Partial<EjectionOptions> = {}): Ejection =>
+  new Ejection({ ...OPTIONS, ...options });
 
 /** One that is out since 0, whose time is over. */
 function due(options: Partial<EjectionOptions> = {}): Ejection {
@@ -148,7 +149,7 @@ describe('Ejection', () => {
           else if (what === 'eject') one.eject(now, 0.5);
           else {
             const visit = visits[which % visits.length];
-            const follows = visit && one.settle(visit, what as Finding, now);
+            const follows = visit && one.settle(visit, what, now);
             if (follows === 'again') one.eject(now, 0.5);
             if (follows === 'returns') {
               expect(now).toBeGreaterThanOrEqual(before);

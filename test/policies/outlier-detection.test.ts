@@ -30,10 +30,10 @@ describe('what takes an endpoint out', () => {
     await rig.call('a', refused());
     expect(rig.inUse).toBe('b');
     expect(rig.member('a').state).toBe('ejected');
-    expect(rig.events.of('endpoint-ejected')).toEqual([
-      { upstream: 'main', endpoint: urlOf('a'), reason: 'connect', count: 1, forMs: expect.any(Number) },
-    ]);
     const [{ forMs } = { forMs: 0 }] = rig.events.of('endpoint-ejected');
+    expect(rig.events.of('endpoint-ejected')).toEqual([
+      { upstream: 'main', endpoint: urlOf('a'), reason: 'connect', count: 1, forMs },
+    ]);
     expect(forMs).toBeGreaterThanOrEqual(10_000);
     expect(forMs).toBeLessThanOrEqual(11_000);
   });

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { Ejection, longestEjectionMs } from '../../src/algorithms/ejection.ts';
-import type { EjectionOptions, Finding } from '../../src/algorithms/ejection.ts';
+import type { EjectionOptions } from '../../src/algorithms/ejection.ts';
 
 const OPTIONS: EjectionOptions = {
   stepMs: 10_000,

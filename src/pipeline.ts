@@ -15,6 +15,7 @@ import {
   fallback,
   hedge,
   idempotency,
+  outlierDetection,
   resume,
   pacing,
   rateLimit,
@@ -43,6 +44,7 @@ export const EXCHANGE_POLICIES = [
 /** Around each attempt; built once per endpoint. */
 export const ATTEMPT_POLICIES = [
   resume, //          outside timers, credentials and gate, so that every part of a broken stream has its own
+  outlierDetection, // one for all endpoints; inside resume, so that it sees every broken part, outside the timers, so that it sees timeouts
   attemptTimeout, //  each attempt has its own clock: connect, first byte, idle
   credentials, //     the key belongs to the attempt; above the gate, so that it sees what each key is told
   commitGate, //      innermost: turns errors inside answers into failures before anything above takes them for success

@@ -47,7 +47,12 @@ export class StartError extends Error {
 const RELOAD_DEBOUNCE_MS = 200;
 
 /** What a process that is killed must not have to learn anew. */
-const WORTH_WRITING = ['breaker-changed', 'credential-cooling', 'credential-out'] as const;
+const WORTH_WRITING = [
+  'breaker-changed',
+  'credential-cooling',
+  'credential-out',
+  'endpoint-ejected',
+] as const;
 
 export class Sidecar {
   readonly bus = new Bus();

@@ -54,7 +54,7 @@ const policies = z
 const overrides = overridesSchema(
   Object.fromEntries(
     [...EXCHANGE_POLICIES, ...ATTEMPT_POLICIES]
-      .filter(({ key }) => key !== 'credentials')
+      .filter(({ key, forAllCalls }) => key !== 'credentials' && forAllCalls !== true)
       .map(({ key, schema }) => [key, z.union([off, schema]).optional()] as const),
   ),
 );

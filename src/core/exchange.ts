@@ -280,7 +280,6 @@ export class Attempt {
   wasted: Waste | undefined;
   /** Body bytes received. */
   receivedBytes = 0;
-
   /** Name of the upstream's credential that it carries; undefined when it carries the client's, or none. */
   credential: string | undefined;
   /** Name of the credential that it must carry while that can be used: the rest of a stream belongs to who began it. */
@@ -296,6 +295,8 @@ export class Attempt {
   sent: 'no' | 'maybe' | undefined;
   /** Time to the response head, or to the failure. */
   durationMs: number | undefined;
+  /** It failed while siblings of its endpoint fared better: no sign of what the upstream is like. */
+  endpointsFault = false;
   /** Refused before anything was sent: it counts only while later ones stand behind it in the list. */
   withdrawn = false;
 

@@ -3,6 +3,7 @@ import type { z } from 'zod';
 import type { Cancellation } from './cancellation.ts';
 import type { Clock } from './clock.ts';
 import type { Dialect } from './dialect.ts';
+import type { Ejections } from './ejections.ts';
 import type { Emit } from './events.ts';
 import type { Attempt, Exchange, UpstreamIdentity } from './exchange.ts';
 import type { Outcome } from './outcome.ts';
@@ -61,6 +62,8 @@ export interface PolicyDeps {
   readonly credentials: readonly CredentialIdentity[];
   /** Addresses of the upstream, base paths included. */
   readonly endpoints: readonly string[];
+  /** Its endpoints, for whoever takes failing ones out. */
+  readonly ejections: Ejections;
   /** Another upstream, whole pipeline included; undefined when there is none of that name. */
   readonly sendTo: (upstream: string) => Recipient | undefined;
   /**
@@ -86,6 +89,8 @@ export interface PolicyModule<S extends Scope, Schema extends z.ZodType> {
    * which are otherwise built once per endpoint. Default: false.
    */
   readonly sharedByEndpoints?: boolean;
+  /** There is one for all calls of the upstream: overrides cannot have another. */
+  readonly forAllCalls?: true;
   /** It must be built anew when the upstream's credentials come and go. */
   readonly knowsCredentials?: true;
   /** It must be built anew when the upstream's endpoints change. */

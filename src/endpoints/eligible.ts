@@ -14,6 +14,8 @@ export interface Eligible {
   readonly endpoints: readonly ReachableEndpoint[];
   /** Endpoints are used that are not thought to be well. */
   readonly panicking: boolean;
+  /** Ejected ones that may get single calls to find out how they are. */
+  readonly ejected: readonly ReachableEndpoint[];
 }
 
 /** Whom to look for, best first. Of one that has not been checked yet nothing bad is known: to use it is no panic. */
@@ -23,21 +25,38 @@ const USABLE: readonly (readonly EndpointState[])[] = [
   ['available', 'degraded', 'starting'],
 ];
 
-const NOBODY: Eligible = { endpoints: [], panicking: false };
+const NOBODY: Eligible = { endpoints: [], panicking: false, ejected: [] };
 
-/** @param all in the order of the configuration */
-export function eligible(all: readonly ReachableEndpoint[], { panicThreshold }: EligibleOptions): Eligible {
+/**
+ * @param all in the order of the configuration
+ * @param without name of one that is looked upon as ejected
+ */
+export function eligible(
+  all: readonly ReachableEndpoint[],
+  { panicThreshold }: EligibleOptions,
+  without?: string,
+): Eligible {
+  const stateOf = ({ name, member }: ReachableEndpoint): EndpointState =>
+    name === without ? 'ejected' : member.state;
   const allowed = all.filter(({ member }) => member.accepting);
   if (allowed.length === 0) return NOBODY;
   const groups = byPriority(allowed.some(weighs) ? allowed.filter(weighs) : allowed);
-  for (const usable of USABLE)
-    for (const group of groups) {
-      const endpoints = group.filter(({ member }) => usable.includes(member.state));
-      if (endpoints.length > 0 && endpoints.length >= group.length * panicThreshold)
-        return { endpoints, panicking: false };
+  for (const states of USABLE) {
+    for (const [index, group] of groups.entries()) {
+      const usable = group.filter((one) => states.includes(stateOf(one)));
+      if (usable.length === 0 || usable.length < group.length * panicThreshold) continue;
+      // Those that would be asked after them can wait.
+      const ejected = groups
+        .slice(0, index + 1)
+        .flat()
+        .filter(isEjected);
+      return { endpoints: usable, panicking: false, ejected };
     }
-  return { endpoints: groups[0] ?? allowed, panicking: true };
+  }
+  return { endpoints: groups[0] ?? allowed, panicking: true, ejected: groups.flat().filter(isEjected) };
 }
+
+const isEjected = ({ member }: ReachableEndpoint): boolean => member.state === 'ejected';
 
 const weighs = ({ endpoint }: ReachableEndpoint): boolean => endpoint.weight > 0;
 

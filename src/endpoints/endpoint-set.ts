@@ -5,6 +5,7 @@ import type { EndpointSource } from '../core/endpoint-source.ts';
 import type { Exchange } from '../core/exchange.ts';
 import type { ResponseHead } from '../core/outcome.ts';
 import type { Affinity } from './affinity.ts';
+import { mayRepeat } from '../core/replay-safety.ts';
 import { eligible } from './eligible.ts';
 import type { Eligible, EligibleOptions } from './eligible.ts';
 import { endpointsOf } from './endpoint.ts';
@@ -44,12 +45,12 @@ export class EndpointSet {
   readonly #options: EndpointSetOptions;
   #members: readonly ReachableEndpoint[] = [];
   #sourceVersion: number | undefined;
-  #eligible: Eligible = { endpoints: [], panicking: false };
+  #eligible: Eligible = { endpoints: [], panicking: false, ejected: [] };
   #eligibleAt: number | undefined;
-  /** It belongs to a configuration that is not in force any more: what it has is what it keeps. */
-  #retired = false;
   /** It tells of panics: of all variants of an upstream, only its own does. */
   #inForce = false;
+  /** It belongs to a configuration that is not in force any more: what it has is what it keeps. */
+  #retired = false;
 
   constructor(deps: EndpointSetDeps, options: EndpointSetOptions = NO_OPTIONS) {
     this.#deps = deps;
@@ -72,7 +73,13 @@ export class EndpointSet {
    * is none that may be used.
    */
   pick(exchange: Exchange): ReachableEndpoint | undefined {
-    return this.#homeOf(exchange) ?? this.#balanced(exchange);
+    return this.#homeOf(exchange) ?? this.#onTrial(exchange) ?? this.#balanced(exchange);
+  }
+
+  /** Whether nobody would have to panic, were that one ejected. */
+  canSpare(name: string): boolean {
+    const { endpoints, panicking } = eligible(this.members, this.#options, name);
+    return endpoints.length > 0 && !panicking;
   }
 
   /** Which endpoint is next stands in the request's body, which must be here first. */
@@ -85,22 +92,23 @@ export class EndpointSet {
     if (this.#members.length > 1) this.#deps.sessions?.answered(request, head, name);
   }
 
-  /** Its configuration is in force now: what others had on their lists, and it has not, is gone. */
-  takeOver(): void {
+  /**
+   * Its configuration is in force now: what others had on their lists, and it has not, is gone.
+   * @param ejecting somebody takes failing endpoints out, and back; otherwise none stays out
+   */
+  takeOver({ ejecting = true } = {}): void {
     const { roster } = this.#deps;
-    roster.retain(new Set(this.members.map(({ name }) => name)));
-    roster.expectChecks(this.#options.checked === true);
     this.#inForce = true;
-    roster.watch(this.#onChange);
-    this.#eligibleAt = undefined;
-    this.#choices();
+    roster.expectChecks(this.#options.checked === true);
+    roster.follow(this);
+    if (!ejecting) roster.endEjections();
   }
 
   /** From now on the list stays as it is. */
   dispose(): void {
     this.#retired = true;
     this.#inForce = false;
-    this.#deps.roster.unwatch(this.#onChange);
+    this.#deps.roster.leave(this);
   }
 
   /**
@@ -117,6 +125,20 @@ export class EndpointSet {
     );
     if (lost) return undefined;
     return this.#members.find(({ name, member }) => name === home && member.operation !== 'disabled');
+  }
+
+  /**
+   * An ejected endpoint whose time is over and that this call may find out about: its first try, so that there is another
+   * one elsewhere, and rather one that does no harm when it is made again.
+   */
+  #onTrial(exchange: Exchange): ReachableEndpoint | undefined {
+    const { ejected } = this.#choices();
+    if (ejected.length === 0 || exchange.nextAttempt.spare || this.#tried(exchange).size > 0)
+      return undefined;
+    return ejected.find(({ member }) => {
+      const calls = member.trial?.calls ?? 'none';
+      return calls === 'any' || (calls === 'repeatable' && exchange.body.replayable && mayRepeat(exchange));
+    });
   }
 
   #balanced(exchange: Exchange): ReachableEndpoint | undefined {
@@ -139,17 +161,10 @@ export class EndpointSet {
     if (this.#eligibleAt !== version) {
       this.#eligible = eligible(this.#members, this.#options);
       this.#eligibleAt = version;
-      if (this.#inForce) this.#deps.roster.panic(this.#eligible.panicking, () => this.#wellness());
+      // Also when it is the list that changed, and not an endpoint.
+      if (this.#inForce) this.#deps.roster.panics(this.#eligible.panicking);
     }
     return this.#eligible;
-  }
-
-  /** So that a panic is told when it begins, not with the next call. */
-  readonly #onChange = (): void => void this.#choices();
-
-  #wellness(): { readonly available: number; readonly endpoints: number } {
-    const available = this.#members.filter(({ member }) => member.state === 'available').length;
-    return { available, endpoints: this.#members.length };
   }
 
   /** A ladder's attempts are in one list: only those at endpoints of this upstream count here. */

@@ -6,6 +6,7 @@ import { CallRatesWindow } from '../algorithms/call-rates.ts';
 import type { CallRates } from '../algorithms/call-rates.ts';
 import { FadingCount } from '../algorithms/fading-count.ts';
 import { PeakEwma } from '../algorithms/peak-ewma.ts';
+import type { Ejectable, Trial } from '../core/ejections.ts';
 import type { CheckReport, EndpointState, Health, Operation, ReportedStatus } from '../core/endpoint.ts';
 
 export interface MemberDeps {
@@ -28,7 +29,7 @@ const MAX_STRAIN = 1_000;
 /** Over how long rates are told. */
 const RATES_MS = 60_000;
 
-export class Member {
+export class Member implements Ejectable {
   readonly name: string;
   /** Calls under way, bodies included. */
   active = 0;
@@ -45,6 +46,7 @@ export class Member {
   #operation: Operation = 'enabled';
   #health: Health;
   #ejected = false;
+  #trial: Trial | undefined;
   #reported: ReportedStatus = 'up';
 
   constructor(name: string, deps: MemberDeps) {
@@ -83,12 +85,18 @@ export class Member {
     return this.#ejected;
   }
 
+  /** Its way back; undefined unless it is ejected. */
+  get trial(): Trial | undefined {
+    return this.#trial;
+  }
+
   operate(operation: Operation): void {
     this.#change(() => (this.#operation = operation));
   }
 
   setHealth(health: Health): void {
     this.#change(() => (this.#health = health));
+    this.#trial?.checked(health);
   }
 
   /** What the place says of it that the list comes from. */
@@ -96,7 +104,8 @@ export class Member {
     this.#change(() => (this.#reported = status));
   }
 
-  setEjected(ejected: boolean): void {
+  setEjected(ejected: boolean, trial?: Trial): void {
+    this.#trial = ejected ? trial : undefined;
     this.#change(() => (this.#ejected = ejected));
   }
 

@@ -1,5 +1,6 @@
 /** All endpoints of one upstream that there are or were lately, with what happened to them. Lives through reloads. */
 import type { Clock } from '../core/clock.ts';
+import type { Ejections } from '../core/ejections.ts';
 import type { EndpointState, Health } from '../core/endpoint.ts';
 import type { Emit } from '../core/events.ts';
 import { Member } from './member.ts';
@@ -14,26 +15,34 @@ declare module '../core/events.ts' {
       readonly to: EndpointState;
     };
     /** So few endpoints are well that all of them are used; or enough of them are again. */
-    'panic-changed': { readonly upstream: string; readonly panicking: boolean } & Wellness;
+    'panic-changed': {
+      readonly upstream: string;
+      readonly panicking: boolean;
+      /** Endpoints that are available. */
+      readonly available: number;
+      /** All endpoints. */
+      readonly endpoints: number;
+    };
   }
 }
 
-interface Wellness {
-  /** Endpoints that are available. */
-  readonly available: number;
-  /** All endpoints. */
-  readonly endpoints: number;
+/** The list in force, asked for what only it knows. */
+export interface Census {
+  readonly members: readonly { readonly member: Member }[];
+  readonly panicking: boolean;
+  canSpare(name: string): boolean;
 }
 
-export class Roster {
+export class Roster implements Ejections {
   readonly #deps: { readonly clock: Clock; readonly emit: Emit; readonly upstream: string };
   readonly #members = new Map<string, Member>();
+  /** Undefined until a configuration is in force. */
+  #census: Census | undefined;
+  #panicking = false;
   /** Changes whenever the state of an endpoint does. */
   version = 0;
   /** What is thought of endpoints that nobody has looked at. */
   #newcomers: Health;
-  #panicking = false;
-  #watcher: (() => void) | undefined;
 
   constructor(deps: { clock: Clock; emit: Emit; upstream: string; checked?: boolean }) {
     this.#deps = deps;
@@ -59,13 +68,55 @@ export class Roster {
     return this.#members.get(member.name) === member;
   }
 
+  find(name: string): Member | undefined {
+    return this.#members.get(name);
+  }
+
+  get size(): number {
+    return this.#census?.members.length ?? this.#members.size;
+  }
+
+  get endpoints(): readonly Member[] {
+    return this.#census?.members.map(({ member }) => member) ?? [...this.#members.values()];
+  }
+
+  canSpare(name: string): boolean {
+    return this.#census?.canSpare(name) ?? false;
+  }
+
+  /** From now on that is the list in force; all others are forgotten. */
+  follow(census: Census): void {
+    this.#census = census;
+    this.#retain(new Set(census.members.map(({ member }) => member.name)));
+    this.panics(census.panicking);
+  }
+
+  /** That list is not in force any more. */
+  leave(census: Census): void {
+    if (this.#census === census) this.#census = undefined;
+  }
+
+  /** What a list in use says of itself. */
+  panics(panicking: boolean): void {
+    if (panicking === this.#panicking) return;
+    this.#panicking = panicking;
+    const members = this.endpoints;
+    const available = members.filter(({ state }) => state === 'available').length;
+    const { upstream } = this.#deps;
+    this.#deps.emit('panic-changed', { upstream, panicking, available, endpoints: members.length });
+  }
+
+  /** Nobody looks after those that are out any more. */
+  endEjections(): void {
+    for (const member of this.#members.values()) member.setEjected(false);
+  }
+
   /** Forgets an endpoint that is gone: should it come back, it is as good as new. */
   forget(name: string): void {
     this.#members.delete(name);
   }
 
-  /** Forgets all others. */
-  retain(names: ReadonlySet<string>): void {
+  #retain(names: ReadonlySet<string>): void {
     for (const name of [...this.#members.keys()]) if (!names.has(name)) this.#members.delete(name);
   }
 
@@ -79,26 +130,11 @@ export class Roster {
     }
   }
 
-  /** Calls `changed` after every change of a state, instead of whoever was called before. */
-  watch(changed: () => void): void {
-    this.#watcher = changed;
-  }
-
-  unwatch(changed: () => void): void {
-    if (this.#watcher === changed) this.#watcher = undefined;
-  }
-
-  /** Told whenever it may have changed; tells others when it has. Lives through reloads as the endpoints do. */
-  panic(panicking: boolean, wellness: () => Wellness): void {
-    if (panicking === this.#panicking) return;
-    this.#panicking = panicking;
-    this.#deps.emit('panic-changed', { upstream: this.#deps.upstream, panicking, ...wellness() });
-  }
-
   #changed(endpoint: string, from: EndpointState, to: EndpointState): void {
     this.version += 1;
     this.#deps.emit('endpoint-changed', { upstream: this.#deps.upstream, endpoint, from, to });
-    this.#watcher?.();
+    // At once, and not with the next call.
+    if (this.#census) this.panics(this.#census.panicking);
   }
 }
 

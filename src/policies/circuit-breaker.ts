@@ -25,6 +25,7 @@ import type { Outcome, RejectionOutcome, ResponseOutcome } from '../core/outcome
 import type { Next, Policy, PolicyDeps, PolicyModule, Snapshot } from '../core/policy.ts';
 import type { Instants, PersistentState } from '../core/persistence.ts';
 import { finalVerdict, verdictOf } from '../core/verdict.ts';
+import type { Verdict } from '../core/verdict.ts';
 import { saveWindow, savedInstant, savedWindow, talliesOf } from '../schema/saved.ts';
 import { count, positiveCount, positiveDuration, ratio } from '../schema/scalars.ts';
 
@@ -133,8 +134,8 @@ export class CircuitBreaker implements Policy<Exchange> {
     const outcome = await next(exchange, cancellation);
     const { slowCallRatio, slowCall } = this.#options;
     const slow = slowCallRatio !== false && this.#deps.clock.now() - startedAt >= slowCall;
-    if (outcome.kind === 'response') this.#settleResponse(permit, outcome, slow);
-    else this.#circuit.settle(permit, isStale(outcome) ? 'neutral' : outcome.verdict.result, slow);
+    if (outcome.kind === 'response') this.#settleResponse(permit, { exchange, outcome }, slow);
+    else this.#circuit.settle(permit, resultOf(exchange, outcome, outcome.verdict), slow);
     return outcome;
   }
 
@@ -207,15 +208,19 @@ export class CircuitBreaker implements Policy<Exchange> {
   }
 
   /** A good head promises a good answer, but only its whole body is one. */
-  #settleResponse(permit: Permit, outcome: ResponseOutcome, slow: boolean): void {
+  #settleResponse(
+    permit: Permit,
+    { exchange, outcome }: { readonly exchange: Exchange; readonly outcome: ResponseOutcome },
+    slow: boolean,
+  ): void {
     permit.answered = true;
     if (outcome.verdict.result !== 'success' || outcome.tunnel) {
-      this.#circuit.settle(permit, outcome.verdict.result, slow);
+      this.#circuit.settle(permit, resultOf(exchange, outcome, outcome.verdict), slow);
       return;
     }
     permit.promising = true;
     outcome.body.onEnd((completion) => {
-      this.#circuit.settle(permit, finalVerdict(outcome, completion).result, slow);
+      this.#circuit.settle(permit, resultOf(exchange, outcome, finalVerdict(outcome, completion)), slow);
     });
   }
 
@@ -266,6 +271,13 @@ const AS_NEW: CircuitMemory = { override: 'auto', openings: 0, openUntil: Number
 
 /** An idle connection that closed as we reached for it says nothing about the upstream's health. */
 const isStale = (outcome: Outcome): boolean => outcome.kind === 'failure' && outcome.staleConnection;
+
+/** What it means for the upstream as a whole: one bad endpoint among good ones is not its failure. */
+function resultOf(exchange: Exchange, outcome: Outcome, { result }: Verdict): Verdict['result'] {
+  if (isStale(outcome)) return 'neutral';
+  if (result !== 'failure' || outcome.kind === 'rejection' || outcome.attempt === undefined) return result;
+  return exchange.attempts[outcome.attempt - 1]?.endpointsFault === true ? 'neutral' : result;
+}
 
 function ratioRuleOf(options: CircuitBreakerOptions, now: () => number, before?: RatioRule): RatioRule {
   const { failureRatio, slowCallRatio, minimumCalls, window, degradedShare } = options;

@@ -11,6 +11,7 @@ export { fallback } from './fallback.ts';
 export { hedge } from './hedge.ts';
 export { rateLimit } from './rate-limit.ts';
 export { idempotency } from './idempotency.ts';
+export { outlierDetection } from './outlier-detection.ts';
 export { resume } from './resume.ts';
 export { pacing } from './pacing.ts';
 export { retry } from './retry.ts';

@@ -11,13 +11,13 @@ export function attendantsOf(
   deps: HealthCheckDeps,
 ): Attendant[] {
   return [
-    forgetting(endpoints), // first: what the others find out is about those that are on the list
+    forgetting(config, endpoints), // first: what the others find out is about those that are on the list
     ...healthChecks(config, endpoints, deps), // asks each endpoint how it is
   ];
 }
 
-/** What the configuration before had on its list, and this one has not, is gone. */
-const forgetting = (endpoints: EndpointSet): Attendant => ({
-  start: () => endpoints.takeOver(),
+/** What the configuration before had on its list, and this one has not, is gone; none stays ejected where none is any more. */
+const forgetting = ({ policies }: UpstreamConfig, endpoints: EndpointSet): Attendant => ({
+  start: () => endpoints.takeOver({ ejecting: policies['outlierDetection'] !== false }),
   stop: () => undefined,
 });

@@ -152,14 +152,10 @@ class UpstreamCompiler {
   }
 
   #endpoints(variant: Variant): EndpointSet {
-    const { clock, emit, random } = this.#deps;
+    const { clock, random } = this.#deps;
     const { balance } = this.#config;
     const name = this.#name;
-    const roster = this.#inventory.keep(
-      `${name}/roster`,
-      null,
-      () => new Roster({ clock, emit, upstream: name, checked: Boolean(this.#config.healthCheck) }),
-    );
+    const roster = this.#roster;
     const deps: EndpointSetDeps = {
       source: this.#source,
       roster,
@@ -189,6 +185,15 @@ class UpstreamCompiler {
       ...{ clock, emit, upstream: this.#name, inventory: this.#inventory },
       endpoints: live.endpoints,
       waiting: () => live.waiting,
+    });
+  }
+
+  get #roster(): Roster {
+    const { clock, emit } = this.#deps;
+    const upstream = this.#name;
+    return this.#inventory.keep(`${upstream}/roster`, null, () => {
+      const checked = Boolean(this.#config.healthCheck);
+      return new Roster({ clock, emit, upstream, checked });
     });
   }
 
@@ -255,6 +260,7 @@ class UpstreamCompiler {
       owner,
       credentials: this.#credentials,
       endpoints: this.#addresses,
+      ejections: this.#roster,
       sendTo: recipient,
       stores,
     };

@@ -2,11 +2,13 @@
  * The policies of one or more upstreams in the order of the real pipeline, with endpoint selection and judgement between
  * them; only the wire is scripted, and the clock is the test's.
  */
+import type { Ejections } from '../../src/core/ejections.ts';
 import type { Attempt, Exchange } from '../../src/core/exchange.ts';
 import type { Outcome } from '../../src/core/outcome.ts';
 import type { Next, Policy, PolicyDeps, Scope } from '../../src/core/policy.ts';
 import { generic } from '../../src/dialects/generic.ts';
 import { classifier } from '../../src/endpoints/classify.ts';
+import { Roster } from '../../src/endpoints/roster.ts';
 import { selectEndpoint } from '../../src/endpoints/select-endpoint.ts';
 import { ATTEMPT_POLICIES, EXCHANGE_POLICIES, compose } from '../../src/pipeline.ts';
 import type { AnyModule } from '../../src/pipeline.ts';
@@ -43,12 +45,15 @@ export class PipelineRig {
   /** Adds an upstream with two endpoints whose wire does what the steps say, attempt by attempt. */
   upstream(name: string, policies: Policies, ...steps: readonly Step<Attempt>[]): Upstream {
     const wire = new Script<Attempt>(this.clock, ...steps);
-    const deps = this.#deps(name);
+    const roster = new Roster({ clock: this.clock, emit: this.events.emit, upstream: name });
+    const deps = this.#deps(name, roster);
     const built = new Map<string, Policy<Scope>>();
     const attemptPolicies = build<Attempt>(ATTEMPT_POLICIES, policies, deps, built);
     const judge = classifier([], generic, () => this.clock.wallTime());
     const attemptsGo = compose(attemptPolicies, wire.next);
-    const set = endpointSetOf([`http://${name}-1.test`, `http://${name}-2.test`], attemptsGo, this.clock);
+    const addresses = [`http://${name}-1.test`, `http://${name}-2.test`];
+    const set = endpointSetOf(addresses, attemptsGo, this.clock, { roster });
+    set.takeOver();
     const select = selectEndpoint(set, judge, { clock: this.clock, emit: deps.emit, upstream: name });
     const send = compose(build<Exchange>(EXCHANGE_POLICIES, policies, deps, built), select);
     const upstream = { name, send, wire, policies: built };
@@ -84,7 +89,7 @@ export class PipelineRig {
     return this.upstreams.get(name)?.policies.get('circuit-breaker') as unknown as CircuitBreaker;
   }
 
-  #deps(upstream: string): PolicyDeps {
+  #deps(upstream: string, ejections: Ejections): PolicyDeps {
     return {
       clock: this.clock,
       random: seededRandom(3),
@@ -93,6 +98,7 @@ export class PipelineRig {
       owner: upstream,
       credentials: [],
       endpoints: [],
+      ejections,
       sendTo: (name) => {
         const target = this.upstreams.get(name);
         return target && { identity: identity(name), send: target.send };

@@ -26,7 +26,10 @@ it('a sidecar that reloaded has the policies of one that started with the same f
   await reloaded.edit(OTHER);
   await using started = await ownSidecar(OTHER);
   expect(namesOf(reloaded)).toEqual(atStart);
-  expect(atStart).toEqual(['fallback', 'deadline', 'retry', 'circuit-breaker', 'attempt-timeout']);
+  expect(atStart).toEqual([
+    ...['fallback', 'deadline', 'retry', 'circuit-breaker'],
+    ...['outlier-detection', 'attempt-timeout'],
+  ]);
   expect(policiesOf(reloaded)).toEqual(policiesOf(started));
   expect(await hashOf(reloaded)).toEqual(await hashOf(started));
 });

@@ -1,5 +1,5 @@
 /** A whole sidecar on real sockets whose clock the test moves and whose configuration file the test edits. */
-import { writeFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { expect } from 'vitest';
 import type { EventMap, EventName } from '../../src/core/events.ts';
@@ -25,6 +25,8 @@ export interface OwnSidecar extends AsyncDisposable {
   edit(yaml: string): Promise<ReloadResult>;
   /** Sample lines of the metrics whose name begins so. */
   series(prefix: string): Promise<string[]>;
+  /** All log lines so far. */
+  logText(): string;
 }
 
 /** YAML for one upstream `api`, routed at `/api`; `settings` is the inside of a flow mapping. */
@@ -35,11 +37,12 @@ export async function ownSidecar(yaml: string): Promise<OwnSidecar> {
   const file = configFile(yaml);
   const clock = new FakeClock();
   const events = new EventLog();
+  const log = join(dirname(file), 'log');
   const sets = ['server.listen=127.0.0.1:0', 'server.admin=127.0.0.1:0'];
   const sidecar = await Sidecar.start({
     input: { files: [file], env: {}, sets },
     watch: false,
-    logTo: join(dirname(file), 'log'),
+    logTo: log,
     clock,
   });
   sidecar.bus.onAny((name, event) => events.emit(name, event));
@@ -60,6 +63,10 @@ export async function ownSidecar(yaml: string): Promise<OwnSidecar> {
     },
     series: async (prefix) =>
       (await sidecar.metrics.text()).split('\n').filter((line) => line.startsWith(prefix)),
+    logText: () => {
+      sidecar.log.flush();
+      return readFileSync(log, 'utf8');
+    },
     [Symbol.asyncDispose]: () => sidecar.close(),
   };
 }

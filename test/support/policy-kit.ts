@@ -4,6 +4,7 @@ import { Cancellation } from '../../src/core/cancellation.ts';
 import type { CancelReason } from '../../src/core/cancellation.ts';
 import type { Clock } from '../../src/core/clock.ts';
 import { CREDENTIAL_HEADERS } from '../../src/core/credential-headers.ts';
+import type { Ejections } from '../../src/core/ejections.ts';
 import type { Endpoint } from '../../src/core/endpoint.ts';
 import type { Emit, EventMap, EventName } from '../../src/core/events.ts';
 import { Attempt, Exchange } from '../../src/core/exchange.ts';
@@ -228,6 +229,14 @@ export class EventLog {
   }
 }
 
+/** Of an upstream whose endpoints nobody asks about. */
+export const NO_EJECTIONS: Ejections = {
+  size: 0,
+  endpoints: [],
+  find: () => undefined,
+  canSpare: () => false,
+};
+
 export interface Kit {
   readonly clock: FakeClock;
   readonly events: EventLog;
@@ -249,6 +258,7 @@ export function kit(deps: Partial<PolicyDeps> = {}): Kit {
       owner: 'main',
       credentials: [],
       endpoints: [],
+      ejections: NO_EJECTIONS,
       sendTo: () => undefined,
       stores: () => stores,
       ...deps,

@@ -17,6 +17,7 @@ import { fallback } from './fallback.ts';
 import { health } from './health.ts';
 import { hedge } from './hedge.ts';
 import { idempotency } from './idempotency.ts';
+import { outlierDetection } from './outlier-detection.ts';
 import { pacing } from './pacing.ts';
 import { processTopic } from './process.ts';
 import { rateLimit } from './rate-limit.ts';
@@ -47,6 +48,7 @@ export const TOPICS: readonly Topic[] = [
   health,
   hedge,
   idempotency,
+  outlierDetection,
   pacing,
   processTopic,
   rateLimit,

@@ -24,6 +24,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   policies: [...LEAF, 'streams', 'ladder', 'caching', 'idempotency'],
   balancing: LEAF,
   endpoints: LEAF,
+  broadcast: LEAF,
   health: [...LEAF, 'transport'],
   discovery: [...LEAF, 'transport'],
   registry: [...LEAF, 'transport'],
@@ -37,7 +38,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   config: ['core', 'schema'],
   runtime: [
     ...['core', 'schema', 'config', 'pipeline'],
-    ...['balancing', 'endpoints', 'health', 'discovery', 'registry', 'agent', 'dialects', 'stores'],
+    ...['balancing', 'endpoints', 'broadcast', 'health', 'discovery', 'registry', 'agent', 'dialects', 'stores'],
     'transport',
   ],
   server: ['core', 'config', 'runtime', 'telemetry', 'dialects'],

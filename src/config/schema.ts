@@ -9,12 +9,15 @@ import { a2aOptionsSchema } from '../dialects/a2a-options.ts';
 import { mcpOptionsSchema } from '../dialects/mcp-options.ts';
 import { ATTEMPT_POLICIES, EXCHANGE_POLICIES } from '../pipeline.ts';
 import { balanceSchema } from '../schema/balance.ts';
+import { broadcastSchema } from '../schema/broadcast.ts';
 import { playgroundSchema } from '../playground/schema.ts';
 import { credentialsSchema } from '../schema/credentials.ts';
 import { overridesSchema } from './override-section.ts';
 import { PRESET_NAMES } from './presets.ts';
 import { fileContents } from '../schema/file-contents.ts';
 import { stateSchema } from './state-section.ts';
+import { sendToOneSchema } from '../schema/send-to-one.ts';
+import { subsetSchema } from '../schema/subset.ts';
 import { currency, modelNames, modelPrices } from '../schema/models.ts';
 import {
   count,
@@ -113,6 +116,9 @@ const sharedUpstreamShape = {
       'Your word on sending a request twice. `true`: it does no harm here, POSTs are retried like GETs. `compute`: it does none but cost where the dialect knows that a call only computes something, such as a completion; it may then be billed twice.',
     ),
   balance: balanceSchema,
+  subset: z.union([off, subsetSchema]).optional(),
+  sendToOne: z.union([off, sendToOneSchema]).optional(),
+  broadcast: z.union([off, broadcastSchema]).optional(),
   replayLimit: size
     .prefault('10MiB')
     .describe('Request bodies up to this size are kept for retries; larger ones are sent once.'),

@@ -95,8 +95,9 @@ export class EndpointSet {
 
   /** All that have what the call needs, whatever their state, in the order of the list. */
   everyoneFor(exchange: Exchange): readonly ReachableEndpoint[] {
-    const need = this.#deps.subsets?.needOf(exchange);
-    return need && this.#deps.subsets ? this.#deps.subsets.members(need, this.members) : this.members;
+    const { subsets } = this.#deps;
+    const need = subsets?.needOf(exchange);
+    return subsets && need ? subsets.members(need, this.members) : this.members;
   }
 
   /** Which endpoint is next stands in the request's body, which must be here first. */
@@ -160,8 +161,8 @@ export class EndpointSet {
     const all = this.#choices();
     const { subsets } = this.#deps;
     const need = subsets?.needOf(exchange);
-    const from = { ...this.#options, members: this.#members };
-    return subsets && need ? subsets.eligible(need, all, from) : all;
+    if (!subsets || !need) return all;
+    return subsets.eligible(need, all, { members: this.#members, ...this.#options });
   }
 
   #choices(): Eligible {

@@ -24,7 +24,8 @@ export function selectEndpoint(
 ): Next<Exchange> {
   const { clock } = deps;
   return async (exchange: Exchange, cancellation: Cancellation): Promise<Outcome> => {
-    if (endpoints.needsBody && exchange.body.peek() === undefined) await exchange.body.whole();
+    const isOpen = endpoints.needsBody && exchange.pinnedTo === undefined;
+    if (isOpen && exchange.body.peek() === undefined) await exchange.body.whole();
     const chosen = endpoints.pick(exchange);
     if (!chosen) return noneLeft(endpoints.whyNone(exchange));
     // Here, because only here it is known whose base path it is: a ladder leads to other upstreams.

@@ -95,13 +95,13 @@ export class Subsets {
 
   /** What one endpoint has under a key of its metadata. */
   #offer(endpoint: Endpoint, metadata: string): (value: string) => boolean {
-    let offers = this.#offers.get(endpoint);
-    if (!offers) this.#offers.set(endpoint, (offers = new Map()));
-    let offer = offers.get(metadata);
-    if (!offer) {
-      const text = Object.hasOwn(endpoint.metadata, metadata) ? endpoint.metadata[metadata] : undefined;
-      offers.set(metadata, (offer = namesLike(listOf(text ?? ''))));
-    }
+    const offers = this.#offers.get(endpoint) ?? new Map<string, (value: string) => boolean>();
+    this.#offers.set(endpoint, offers);
+    const known = offers.get(metadata);
+    if (known) return known;
+    const text = Object.hasOwn(endpoint.metadata, metadata) ? endpoint.metadata[metadata] : undefined;
+    const offer = namesLike(listOf(text ?? ''));
+    offers.set(metadata, offer);
     return offer;
   }
 }

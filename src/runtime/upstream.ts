@@ -1,4 +1,5 @@
 /** One upstream, alive: its pipeline, its endpoints, and what the server must know to feed it. */
+import type { Broadcast } from '../broadcast/broadcast.ts';
 import type { Cancellation } from '../core/cancellation.ts';
 import type { CallFacts } from '../core/dialect.ts';
 import type { Exchange, UpstreamIdentity } from '../core/exchange.ts';
@@ -17,6 +18,8 @@ export interface UpstreamSettings {
   readonly upgrades: readonly string[];
   /** Longest silence on an upgraded connection. */
   readonly tunnelIdleMs: number;
+  /** Lower-case name of the field in which clients may name the endpoint that is to answer; undefined: they may not. */
+  readonly endpointHeader: string | undefined;
 }
 
 export interface PolicySnapshot {
@@ -41,6 +44,7 @@ export class LiveUpstream {
   readonly settings: UpstreamSettings;
   readonly endpoints: EndpointSet;
   readonly policies: ReadonlyMap<string, Policy<Scope>>;
+  readonly #broadcast: Broadcast | undefined;
   readonly #run: Next<Exchange>;
   readonly #overrides: readonly LiveOverride[];
 
@@ -51,6 +55,7 @@ export class LiveUpstream {
     policies: ReadonlyMap<string, Policy<Scope>>;
     run: Next<Exchange>;
     overrides: readonly LiveOverride[];
+    broadcast: Broadcast | undefined;
   }) {
     this.identity = init.identity;
     this.settings = init.settings;
@@ -58,6 +63,7 @@ export class LiveUpstream {
     this.policies = init.policies;
     this.#run = init.run;
     this.#overrides = init.overrides;
+    this.#broadcast = init.broadcast;
   }
 
   get name(): string {
@@ -69,6 +75,23 @@ export class LiveUpstream {
     return this.#overrides.length === 0
       ? this.#run(exchange, cancellation)
       : this.#sendByCall(exchange, cancellation);
+  }
+
+  /** It takes requests that are for all of its endpoints. */
+  get broadcasts(): boolean {
+    return this.#broadcast !== undefined;
+  }
+
+  /** Sends an exchange to every endpoint, each time through the whole pipeline, and collects the answers. Never throws. */
+  async sendToAll(exchange: Exchange, cancellation: Cancellation): Promise<Outcome> {
+    if (!this.#broadcast) return this.send(exchange, cancellation);
+    return this.#broadcast.run(exchange, cancellation, {
+      instances: () =>
+        this.endpoints
+          .everyoneFor(exchange)
+          .map(({ name, member }) => ({ endpoint: name, state: member.state })),
+      send: (one, its) => this.send(one, its),
+    });
   }
 
   /** It is in force now. */

@@ -3,6 +3,7 @@ import type { Topic } from '../topic.ts';
 import { adaptiveThrottling } from './adaptive-throttling.ts';
 import { attemptTimeout } from './attempt-timeout.ts';
 import { attempts } from './attempts.ts';
+import { broadcast } from './broadcast.ts';
 import { bulkhead } from './bulkhead.ts';
 import { cache } from './cache.ts';
 import { circuitBreaker } from './circuit-breaker.ts';
@@ -28,6 +29,7 @@ export const TOPICS: readonly Topic[] = [
   adaptiveThrottling,
   attemptTimeout,
   attempts,
+  broadcast,
   bulkhead,
   cache,
   circuitBreaker,

@@ -38,7 +38,17 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   config: ['core', 'schema'],
   runtime: [
     ...['core', 'schema', 'config', 'pipeline'],
-    ...['balancing', 'endpoints', 'broadcast', 'health', 'discovery', 'registry', 'agent', 'dialects', 'stores'],
+    ...[
+      'balancing',
+      'endpoints',
+      'broadcast',
+      'health',
+      'discovery',
+      'registry',
+      'agent',
+      'dialects',
+      'stores',
+    ],
     'transport',
   ],
   server: ['core', 'config', 'runtime', 'telemetry', 'dialects'],

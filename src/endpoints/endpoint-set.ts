@@ -90,7 +90,8 @@ export class EndpointSet {
 
   /** @param name of an endpoint, or its instance */
   find(name: string): ReachableEndpoint | undefined {
-    return this.members.find((one) => one.name === name);
+    const { members } = this;
+    return members.find((one) => one.name === name) ?? members.find((one) => one.endpoint.instance === name);
   }
 
   /** All that have what the call needs, whatever their state, in the order of the list. */
@@ -196,9 +197,11 @@ export class EndpointSet {
       before.delete(endpoint.name);
       this.#deps.left?.(endpoint);
     }
-    this.#members = next.map((endpoint) => {
+    this.#members = next.map((endpoint, index) => {
       const way = before.get(endpoint.name) ?? this.#deps.reach(endpoint);
-      return new ReachableEndpoint(endpoint, roster.member(endpoint.name), way, { slowStart, now });
+      const member = roster.member(endpoint.name);
+      member.report(source.endpoints[index]?.status ?? 'up');
+      return new ReachableEndpoint(endpoint, member, way, { slowStart, now });
     });
     this.#eligibleAt = undefined;
   }

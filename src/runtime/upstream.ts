@@ -1,10 +1,14 @@
 /** One upstream, alive: its pipeline, its endpoints, and what the server must know to feed it. */
 import type { Broadcast } from '../broadcast/broadcast.ts';
+import type { Instance } from '../broadcast/result.ts';
+import type { Attendant } from '../core/attendant.ts';
 import type { Cancellation } from '../core/cancellation.ts';
 import type { CallFacts } from '../core/dialect.ts';
+import type { DiscoveryStatus, EndpointSource } from '../core/endpoint-source.ts';
 import type { Exchange, UpstreamIdentity } from '../core/exchange.ts';
 import type { Outcome } from '../core/outcome.ts';
 import type { Next, Policy, Scope, Snapshot } from '../core/policy.ts';
+import type { ReachableEndpoint } from '../endpoints/reachable.ts';
 import type { EndpointSet } from '../endpoints/endpoint-set.ts';
 
 export interface UpstreamSettings {
@@ -43,8 +47,11 @@ export class LiveUpstream {
   readonly identity: UpstreamIdentity;
   readonly settings: UpstreamSettings;
   readonly endpoints: EndpointSet;
+  /** Where the list of endpoints comes from. */
+  readonly source: EndpointSource;
   readonly policies: ReadonlyMap<string, Policy<Scope>>;
   readonly #broadcast: Broadcast | undefined;
+  readonly #attendants: readonly Attendant[];
   readonly #run: Next<Exchange>;
   readonly #overrides: readonly LiveOverride[];
 
@@ -52,6 +59,8 @@ export class LiveUpstream {
     identity: UpstreamIdentity;
     settings: UpstreamSettings;
     endpoints: EndpointSet;
+    source: EndpointSource;
+    attendants: readonly Attendant[];
     policies: ReadonlyMap<string, Policy<Scope>>;
     run: Next<Exchange>;
     overrides: readonly LiveOverride[];
@@ -60,6 +69,8 @@ export class LiveUpstream {
     this.identity = init.identity;
     this.settings = init.settings;
     this.endpoints = init.endpoints;
+    this.source = init.source;
+    this.#attendants = init.attendants;
     this.policies = init.policies;
     this.#run = init.run;
     this.#overrides = init.overrides;
@@ -68,6 +79,11 @@ export class LiveUpstream {
 
   get name(): string {
     return this.identity.name;
+  }
+
+  /** How its endpoints are found; undefined where they stand in the configuration. */
+  get discovery(): DiscoveryStatus | undefined {
+    return this.source.status;
   }
 
   /** Sends an exchange through the whole pipeline. Never throws. */
@@ -86,21 +102,19 @@ export class LiveUpstream {
   async sendToAll(exchange: Exchange, cancellation: Cancellation): Promise<Outcome> {
     if (!this.#broadcast) return this.send(exchange, cancellation);
     return this.#broadcast.run(exchange, cancellation, {
-      instances: () =>
-        this.endpoints
-          .everyoneFor(exchange)
-          .map(({ name, member }) => ({ endpoint: name, state: member.state })),
+      instances: () => this.endpoints.everyoneFor(exchange).map(instanceOf),
       send: (one, its) => this.send(one, its),
     });
   }
 
   /** It is in force now. */
   takeOver(): void {
-    this.endpoints.takeOver();
+    for (const attendant of this.#attendants) attendant.start();
   }
 
-  /** The lists of endpoints stay as they are from now on. */
+  /** The lists of endpoints stay as they are from now on, and nothing works beside the calls that are under way. */
   retire(): void {
+    for (const attendant of this.#attendants) attendant.stop();
     this.endpoints.dispose();
     for (const { endpoints } of this.#overrides) endpoints.dispose();
   }
@@ -122,6 +136,12 @@ export class LiveUpstream {
     return (override?.run ?? this.#run)(exchange, cancellation);
   }
 }
+
+const instanceOf = ({ endpoint: { name, instance }, member }: ReachableEndpoint): Instance => ({
+  endpoint: name,
+  instance,
+  state: member.state,
+});
 
 const snapshotsOf = (policies: ReadonlyMap<string, Policy<Scope>>): PolicySnapshot[] =>
   [...policies.values()].map((policy) => ({ name: policy.name, state: policy.snapshot() }));

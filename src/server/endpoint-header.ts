@@ -19,7 +19,7 @@ export function takePin(headers: HeaderList, field: string | undefined): Pin {
   return { headers: withoutHeaders(headers, new Set([field])), pinnedTo: names.join(', ').trim() };
 }
 
-/** What may stand in a header of ours. */
+/** What may stand in a header of ours: whoever registered it chose the id. */
 const PRINTABLE = /^[\x21-\x7e]{1,256}$/;
 
 /** The endpoint of this upstream whose answer it is, in a field of the answer; nothing where it is nobody's. */
@@ -27,6 +27,6 @@ export function toldEndpoint({ attempts, upstream }: Exchange, outcome: Outcome)
   const number = outcome.kind === 'response' ? outcome.attempt : undefined;
   const behind = number === undefined ? undefined : attempts[number - 1];
   if (behind?.exchange.upstream !== upstream) return [];
-  const { name } = behind.endpoint;
-  return PRINTABLE.test(name) ? ['x-outrigger-endpoint', name] : [];
+  const { name, instance = name } = behind.endpoint;
+  return ['x-outrigger-endpoint', PRINTABLE.test(instance) ? instance : name];
 }

@@ -1,4 +1,7 @@
 /** Which of three real endpoints answers, when the request has a say in it. */
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { ask } from '../admin/fixture.ts';
 import { request, type RequestInit } from '../support/raw-client.ts';
@@ -133,4 +136,30 @@ test('clients do not choose unless they may: the field is one like any other', a
   }
   expect(texts.sort()).toEqual(['a', 'b', 'c']);
   expect(on.a.requests[0]?.header('x-outrigger-endpoint')).toBe(on.b.origin);
+});
+
+test('an endpoint can be named as the registry that it came from names it', async () => {
+  await using a = await scriptedUpstream([respond({ body: 'a' })]);
+  await using b = await scriptedUpstream([respond({ body: 'b' })]);
+  const folder = await mkdtemp(join(tmpdir(), 'outrigger-routing-'));
+  const file = join(folder, 'list.json');
+  await writeFile(file, JSON.stringify([a, b].map(({ origin }, i) => ({ url: origin, instance: `i-${i}` }))));
+  await using sidecar = await startSidecar(
+    `upstreams: { api: { route: /api, discovery: { file: "${file}" }, sendToOne: {}, broadcast: {} } }`,
+  );
+  for (let n = 0; n < 3; n++) {
+    const response = await request(sidecar.port, {
+      path: '/api/',
+      headers: { 'x-outrigger-endpoint': 'i-1' },
+    });
+    expect([await response.text(), response.header('x-outrigger-endpoint')]).toEqual(['b', 'i-1']);
+  }
+  const all = await request(sidecar.port, { path: '/api/_all' });
+  expect(await all.json()).toMatchObject({
+    instances: [
+      { endpoint: a.origin, instance: 'i-0', body: 'a' },
+      { endpoint: b.origin, instance: 'i-1', body: 'b' },
+    ],
+  });
+  await rm(folder, { recursive: true });
 });

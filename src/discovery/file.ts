@@ -56,6 +56,8 @@ class FileDiscovery implements Discoverer {
 
 /** @returns what is wrong, where it is */
 function parse(text: string): z.output<typeof contents> | string {
+  // So does a file look that is just being written.
+  if (text.trim() === '') return 'expected a list of endpoints, got an empty file';
   let value: unknown;
   try {
     value = load(text);
@@ -63,8 +65,6 @@ function parse(text: string): z.output<typeof contents> | string {
     const { reason, mark } = error as YAMLException;
     return `line ${(mark?.line ?? 0) + 1}: ${reason}`;
   }
-  // So does a file look that is just being written.
-  if (value === undefined || value === null) return 'expected a list of endpoints, got an empty file';
   const list = contents.safeParse(value);
   return list.success ? list.data : problemIn(list.error, value);
 }

@@ -1,0 +1,119 @@
+/** A whole sidecar whose endpoints are found while it runs. */
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, expect, test } from 'vitest';
+import { Sidecar } from '../../src/sidecar.ts';
+import { rawClient, requestBytes } from '../support/raw-client.ts';
+import { scriptedUpstream } from '../support/scripted-upstream.ts';
+import { startSidecar } from '../support/start-sidecar.ts';
+import { respond } from '../support/steps/answers.ts';
+import { controlledStream } from '../support/steps/controlled-stream.ts';
+
+let folder = '';
+beforeEach(() => (folder = mkdtempSync(join(tmpdir(), 'outrigger-discovery-'))));
+afterEach(() => rmSync(folder, { recursive: true }));
+
+const path = (): string => join(folder, 'endpoints.yaml');
+const list = (...urls: readonly string[]): void => writeFileSync(path(), JSON.stringify(urls));
+const yaml = (more = ''): string =>
+  `upstreams: { u: { route: /u, discovery: { file: "${path()}"${more} } } }\nstate: { dir: "${folder}" }`;
+
+async function get(port: number): Promise<{ status: number; body: string }> {
+  await using client = await rawClient(port);
+  void client.send(requestBytes({ path: '/u/x' }));
+  const response = await client.response();
+  return { status: response.status, body: await response.text() };
+}
+
+test('calls go to what is found, and no call is lost when that changes', async () => {
+  const streaming = controlledStream();
+  await using a = await scriptedUpstream(({ target }) =>
+    target === '/stream' ? streaming : respond({ body: 'a' }),
+  );
+  await using b = await scriptedUpstream(() => respond({ body: 'b' }));
+  list(a.origin);
+  await using on = await startSidecar(yaml());
+  expect(await get(on.port)).toEqual({ status: 200, body: 'a' });
+
+  await using client = await rawClient(on.port);
+  void client.send(requestBytes({ path: '/u/stream' }));
+  await streaming.head();
+  await streaming.write('half');
+  list(b.origin);
+  await on.waitForEvent('discovery-changed');
+  expect(await get(on.port)).toEqual({ status: 200, body: 'b' });
+  await streaming.write('whole');
+  await streaming.end();
+  expect(await (await client.response()).text()).toBe('halfwhole');
+
+  writeFileSync(path(), 'half a li: [');
+  await on.waitForEvent('discovery-failed');
+  expect(await get(on.port)).toEqual({ status: 200, body: 'b' });
+  expect(await on.metric('outrigger_discovery_up', { upstream: 'u' })).toBe(0);
+  expect(await on.metric('outrigger_discovery_endpoints', { upstream: 'u' })).toBe(1);
+});
+
+test('without a list calls are refused, and with the first one they are not', async () => {
+  await using a = await scriptedUpstream(() => respond({ body: 'a' }));
+  await using on = await startSidecar(yaml(', wait: 0s'));
+  expect((await get(on.port)).status).toBe(503);
+  list(a.origin);
+  await on.waitForEvent('discovery-changed');
+  expect(await get(on.port)).toEqual({ status: 200, body: 'a' });
+});
+
+test('the list outlives a restart when its source does not', async () => {
+  await using a = await scriptedUpstream(() => respond({ body: 'a' }));
+  list(a.origin);
+  {
+    await using on = await startSidecar(yaml());
+    await on.sidecar.stop();
+  }
+  rmSync(path());
+  await using again = await startSidecar(yaml());
+  expect(await get(again.port)).toEqual({ status: 200, body: 'a' });
+});
+
+test('an endpoint that its source says is draining, down or degraded is treated as such', async () => {
+  await using a = await scriptedUpstream(() => respond({ body: 'a' }));
+  await using b = await scriptedUpstream(() => respond({ body: 'b' }));
+  const say = (status: string): void =>
+    writeFileSync(path(), JSON.stringify([{ url: a.origin, status }, { url: b.origin }]));
+  list(a.origin, b.origin);
+  await using on = await startSidecar(yaml());
+  for (const [index, status] of ['draining', 'down', 'degraded', 'starting'].entries()) {
+    say(status);
+    await on.waitForEvent('discovery-changed', index + 1);
+    expect([(await get(on.port)).body, (await get(on.port)).body]).toEqual(['b', 'b']);
+  }
+  expect(on.eventsNamed('endpoint-changed').map(({ to }) => to)).toEqual([
+    'draining',
+    'unhealthy',
+    'degraded',
+    'starting',
+  ]);
+});
+
+test('a reload that changes other things leaves the list alone; one that is refused leaves nothing running', async () => {
+  await using a = await scriptedUpstream(() => respond({ body: 'a' }));
+  list(a.origin);
+  const file = join(folder, 'outrigger.yaml');
+  const config = (more: string): void =>
+    writeFileSync(file, `upstreams: { u: { route: /u, discovery: { file: "${path()}" }${more} } }`);
+  config('');
+  const input = { files: [file], env: {}, sets: ['server.listen=127.0.0.1:0', 'server.admin=127.0.0.1:0'] };
+  const sidecar = await Sidecar.start({ input, watch: false, logTo: join(folder, 'log') });
+  try {
+    const { source } = sidecar.supervisor.runtime.upstreams.get('u')!;
+    config(', keepAlive: 3s');
+    expect((await sidecar.reload('test')).applied).toBe(true);
+    expect(sidecar.supervisor.runtime.upstreams.get('u')!.source).toBe(source);
+    config(`, listen: "203.0.113.1:1" }, v: { route: /v, discovery: { file: "${path()}.other", wait: 0s }`);
+    expect((await sidecar.reload('test')).applied).toBe(false);
+    expect(sidecar.supervisor.parts.has('v/discovery')).toBe(false);
+    expect((await get(sidecar.dataPlane.address()!.port)).body).toBe('a');
+  } finally {
+    await sidecar.close();
+  }
+});

@@ -2,6 +2,7 @@
 import { fallbackTargets, staleStepOf } from '../policies/fallback.ts';
 import type { FallbackOptions } from '../policies/fallback.ts';
 import { checkNeighbours } from './check-neighbours.ts';
+import { checkSubsets } from './check-subsets.ts';
 import { checkTls } from './check-tls.ts';
 import { repeatedKeys } from '../schema/credentials.ts';
 import type { RateLimitOptions } from '../schema/rate-limits.ts';
@@ -19,6 +20,7 @@ export function checkConfig(config: Config): CheckProblem[] {
     ...checkDialects(config),
     ...checkTokenLimits(config),
     ...checkNeighbours(config),
+    ...checkSubsets(config),
     ...checkTls(config),
   ];
 }

@@ -22,7 +22,7 @@ interface Rig {
   readonly set: EndpointSet;
   readonly roster: Roster;
   /** First letters of those that calls of this kind go to, over many of them. */
-  goTo(parts?: ExchangeParts): string;
+  readonly goTo: (parts?: ExchangeParts) => string;
 }
 
 function rig(endpoints: Readonly<Record<string, Parts>>, options: unknown): Rig {

@@ -27,7 +27,7 @@ async function ask(rig: PipelineRig, parts: ExchangeParts = {}): Promise<Outcome
 }
 
 const textFrom = async (rig: PipelineRig, parts: ExchangeParts): Promise<string> =>
-  (await read(await ask(rig, parts))).text;
+  read(await ask(rig, parts)).text;
 
 const endpointsOf = (rig: PipelineRig): string[] =>
   rig.upstreams.get('main')?.wire.calls.map(({ scope }) => scope.endpoint.name) ?? [];

@@ -115,6 +115,12 @@ export class Circuit {
     return this.#state === 'open' ? Math.max(0, this.#openUntil - this.#options.now()) : 0;
   }
 
+  /** What a call is told that is not counted and no probe; undefined: it may go. */
+  get barrier(): Refusal | undefined {
+    if (this.#override === 'open') return { retryAfterMs: PROBE_UNDER_WAY_MS };
+    return this.openForMs > 0 ? { retryAfterMs: this.openForMs } : undefined;
+  }
+
   /** Undefined when it is as new. */
   get memory(): CircuitMemory | undefined {
     if (this.#override === 'auto' && this.#openings === 0) return undefined;

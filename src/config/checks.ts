@@ -4,6 +4,7 @@ import type { FallbackOptions } from '../policies/fallback.ts';
 import { checkAgent } from './check-agent.ts';
 import { checkHealth } from './check-health.ts';
 import { checkNeighbours } from './check-neighbours.ts';
+import { checkSubsets } from './check-subsets.ts';
 import { checkTls } from './check-tls.ts';
 import { repeatedKeys } from '../schema/credentials.ts';
 import type { RateLimitOptions } from '../schema/rate-limits.ts';
@@ -22,6 +23,7 @@ export function checkConfig(config: Config): CheckProblem[] {
     ...checkTokenLimits(config),
     ...checkNeighbours(config),
     ...checkHealth(config),
+    ...checkSubsets(config),
     ...checkTls(config),
     ...checkAgent(config),
     ...checkRegistry(config),

@@ -10,6 +10,7 @@ import { mcpOptionsSchema } from '../dialects/mcp-options.ts';
 import { ATTEMPT_POLICIES, EXCHANGE_POLICIES } from '../pipeline.ts';
 import { discoverySchema } from '../discovery/index.ts';
 import { balanceSchema } from '../schema/balance.ts';
+import { broadcastSchema } from '../schema/broadcast.ts';
 import { endpointSchema } from '../schema/endpoint.ts';
 import { playgroundSchema } from '../playground/schema.ts';
 import { agentSchema } from '../schema/agent.ts';
@@ -21,6 +22,8 @@ import { fileContents } from '../schema/file-contents.ts';
 import { scalingSchema } from '../schema/scaling.ts';
 import { registrySchema } from '../schema/registry.ts';
 import { stateSchema } from './state-section.ts';
+import { sendToOneSchema } from '../schema/send-to-one.ts';
+import { subsetSchema } from '../schema/subset.ts';
 import { currency, modelNames, modelPrices } from '../schema/models.ts';
 import {
   headerName,
@@ -91,6 +94,9 @@ const sharedUpstreamShape = {
   balance: balanceSchema,
   scaling: z.union([off, scalingSchema]).optional(),
   healthCheck: z.union([off, healthCheckSchema]).optional(),
+  subset: z.union([off, subsetSchema]).optional(),
+  sendToOne: z.union([off, sendToOneSchema]).optional(),
+  broadcast: z.union([off, broadcastSchema]).optional(),
   replayLimit: size
     .prefault('10MiB')
     .describe('Request bodies up to this size are kept for retries; larger ones are sent once.'),

@@ -86,11 +86,13 @@ export interface ExchangeInit {
   readonly clientRetries: number;
   readonly client: () => ClientAddress;
   readonly onInformational: ((status: number, headers: HeaderList) => void) | undefined;
+  /** Name or instance of the one endpoint that may be asked. Default: whichever is next. */
+  readonly pinnedTo?: string | undefined;
 }
 
 /** What a call that is made in another's stead does not share with it. */
 export interface Variation extends Partial<
-  Pick<ExchangeInit, 'request' | 'body' | 'cancellation' | 'onInformational'>
+  Pick<ExchangeInit, 'request' | 'body' | 'cancellation' | 'onInformational' | 'pinnedTo'>
 > {
   /** Its attempts are not among those of the other. */
   readonly ownTrail?: boolean;
@@ -126,6 +128,11 @@ export class Exchange {
   readonly clientRetries: number;
   readonly client: ExchangeInit['client'];
   readonly onInformational: ExchangeInit['onInformational'];
+  /**
+   * Name or instance of the one endpoint that may be asked: what it says, or that it says nothing, is the answer. What
+   * others, or earlier calls, were answered is none. It says as little of the upstream as a whole.
+   */
+  readonly pinnedTo: string | undefined;
   /** In the order in which they began; shared by the exchanges of a fallback ladder, so that the trail is one. */
   readonly attempts: Attempt[];
   /** Names of the upstreams that were asked, in order; shared like `attempts`, so that no ladder asks one twice. */
@@ -144,11 +151,13 @@ export class Exchange {
   affinity: string | null | undefined;
   /** What a cache has for a ladder, although it is not fresh; undefined where there is nothing, or it must not be used. */
   staleAnswer: StaleAnswer | undefined;
+  readonly #init: ExchangeInit;
   #call: CallFacts | undefined;
   /** The exchange that this one is made for, which asks the same: its call need not be read again. */
   #asked: Exchange | undefined;
 
   constructor(init: ExchangeInit, parent?: Exchange) {
+    this.#init = init;
     this.id = init.id;
     this.traceId = init.traceId;
     this.agentId = init.agentId;
@@ -162,6 +171,7 @@ export class Exchange {
     this.clientRetries = init.clientRetries;
     this.client = init.client;
     this.onInformational = init.onInformational;
+    this.pinnedTo = init.pinnedTo;
     this.attempts = parent ? parent.attempts : [];
     this.spend = parent?.spend;
     this.visited = parent ? parent.visited : [];
@@ -170,12 +180,13 @@ export class Exchange {
 
   /** The same call made to another upstream: same id, body, trail and client; another request head. */
   redirectedTo(upstream: UpstreamIdentity, request: RequestHead, body: RequestBody = this.body): Exchange {
-    return new Exchange({ ...this.#init(), upstream, request, body }, this);
+    const pinnedTo = upstream === this.upstream ? this.pinnedTo : undefined;
+    return new Exchange({ ...this.#init, upstream, request, body, pinnedTo }, this);
   }
 
   /** The same call at the same upstream, made on other terms. What it learns of its terms is the caller's to `adopt`. */
   variedBy({ ownTrail = false, ...changes }: Variation): Exchange {
-    const varied = new Exchange({ ...this.#init(), ...changes }, ownTrail ? undefined : this);
+    const varied = new Exchange({ ...this.#init, ...changes }, ownTrail ? undefined : this);
     varied.deadlineAt = this.deadlineAt;
     varied.borrowedHeaders = this.borrowedHeaders;
     varied.#asked = this;
@@ -204,26 +215,6 @@ export class Exchange {
   /** The body as JSON, parsed anew each time; undefined where it is not here as a whole, or is none. */
   readJson(): unknown {
     return jsonIn(this.body);
-  }
-
-  #init(): ExchangeInit {
-    const { id, traceId, agentId, route, upstream, request, body, startedAt } = this;
-    const { cancellation, callerTimeoutMs, clientRetries, client, onInformational } = this;
-    return {
-      id,
-      traceId,
-      agentId,
-      route,
-      upstream,
-      request,
-      body,
-      startedAt,
-      cancellation,
-      callerTimeoutMs,
-      clientRetries,
-      client,
-      onInformational,
-    };
   }
 }
 

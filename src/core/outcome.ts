@@ -59,7 +59,8 @@ export interface ResponseBody {
 
 export interface ResponseOutcome {
   readonly kind: 'response';
-  readonly from: 'upstream' | 'fallback' | 'cache' | 'replay';
+  /** `broadcast`: what several endpoints said, put together. */
+  readonly from: 'upstream' | 'fallback' | 'cache' | 'replay' | 'broadcast';
   readonly head: ResponseHead;
   readonly body: ResponseBody;
   readonly verdict: Verdict;

@@ -106,6 +106,11 @@ export const REASONS = {
   internal_error: reason(500, 'proxy_internal_error', 'The sidecar failed; this is a bug in it.'),
   // The request itself.
   no_route: reason(404, 'destination_not_found', 'No upstream has a route for this path.'),
+  unknown_endpoint: reason(
+    404,
+    'destination_not_found',
+    'The upstream has no endpoint of the name that the request gives.',
+  ),
   bad_request: reason(400, 'http_request_error', 'The request is malformed or ambiguous.'),
   expectation_failed: reason(417, 'http_request_denied', 'Nothing but 100-continue can be expected here.'),
   method_not_supported: reason(405, 'http_request_denied', 'This method is not supported here.'),

@@ -4,6 +4,7 @@ import type { Endpoint } from '../core/endpoint.ts';
 import type { EndpointSource } from '../core/endpoint-source.ts';
 import type { Exchange } from '../core/exchange.ts';
 import type { ResponseHead } from '../core/outcome.ts';
+import type { Reason } from '../core/reasons.ts';
 import type { Affinity } from './affinity.ts';
 import { mayRepeat } from '../core/replay-safety.ts';
 import { eligible } from './eligible.ts';
@@ -13,6 +14,8 @@ import { ReachableEndpoint } from './reachable.ts';
 import type { SlowStart, Way } from './reachable.ts';
 import type { Roster } from './roster.ts';
 import type { Sessions } from './sessions.ts';
+import { inWords } from './subset.ts';
+import type { Subsets } from './subset.ts';
 import { nearby } from './zone.ts';
 import type { ZonePreference } from './zone.ts';
 
@@ -24,6 +27,8 @@ export interface EndpointSetDeps {
   readonly affinity?: (Affinity & { readonly balancer: Balancer }) | undefined;
   /** What belongs to a session goes where the session lives. */
   readonly sessions?: Sessions | undefined;
+  /** Which endpoints a call may go to at all; undefined: to all. */
+  readonly subsets?: Subsets | undefined;
   readonly now: () => number;
   /** Asked once for every endpoint that comes. */
   reach(endpoint: Endpoint): Way;
@@ -70,9 +75,10 @@ export class EndpointSet {
 
   /**
    * An endpoint that this exchange has not tried yet and does not try now, while there is one; undefined only when there
-   * is none that may be used.
+   * is none that may be used. Where it names one, that one.
    */
   pick(exchange: Exchange): ReachableEndpoint | undefined {
+    if (exchange.pinnedTo !== undefined) return this.#pinned(exchange.pinnedTo);
     return this.#homeOf(exchange) ?? this.#onTrial(exchange) ?? this.#balanced(exchange);
   }
 
@@ -82,8 +88,33 @@ export class EndpointSet {
     return endpoints.length > 0 && !panicking;
   }
 
+  /** Why `pick` found none. */
+  whyNone(exchange: Exchange): { readonly reason: Reason; readonly detail?: string } {
+    const { pinnedTo } = exchange;
+    if (pinnedTo !== undefined)
+      return this.find(pinnedTo)
+        ? { reason: 'no_endpoint', detail: 'the endpoint that the request names is disabled' }
+        : { reason: 'unknown_endpoint' };
+    const need = this.#deps.subsets?.needOf(exchange);
+    return { reason: 'no_endpoint', ...(need && { detail: `nobody has what is needed: ${inWords(need)}` }) };
+  }
+
+  /** @param name of an endpoint, or its instance */
+  find(name: string): ReachableEndpoint | undefined {
+    const { members } = this;
+    return members.find((one) => one.name === name) ?? members.find((one) => one.endpoint.instance === name);
+  }
+
+  /** All that have what the call needs, whatever their state, in the order of the list. */
+  everyoneFor(exchange: Exchange): readonly ReachableEndpoint[] {
+    const { subsets } = this.#deps;
+    const need = subsets?.needOf(exchange);
+    return subsets && need ? subsets.members(need, this.members) : this.members;
+  }
+
   /** Which endpoint is next stands in the request's body, which must be here first. */
   get needsBody(): boolean {
+    if (this.#deps.subsets?.needsBody === true) return true;
     return this.#deps.affinity?.needsBody === true && this.#members.length > 1;
   }
 
@@ -132,7 +163,7 @@ export class EndpointSet {
    * one elsewhere, and rather one that does no harm when it is made again.
    */
   #onTrial(exchange: Exchange): ReachableEndpoint | undefined {
-    const { ejected } = this.#choices();
+    const { ejected } = this.#choicesFor(exchange);
     if (ejected.length === 0 || exchange.nextAttempt.spare || this.#tried(exchange).size > 0)
       return undefined;
     return ejected.find(({ member }) => {
@@ -141,8 +172,14 @@ export class EndpointSet {
     });
   }
 
+  /** Also one that drains: what the client wants of it may live there. */
+  #pinned(name: string): ReachableEndpoint | undefined {
+    const named = this.find(name);
+    return named?.member.operation === 'disabled' ? undefined : named;
+  }
+
   #balanced(exchange: Exchange): ReachableEndpoint | undefined {
-    const { endpoints } = this.#choices();
+    const { endpoints } = this.#choicesFor(exchange);
     const tried = this.#tried(exchange);
     const untried = tried.size === 0 ? endpoints : endpoints.filter(({ name }) => !tried.has(name));
     const left = untried.length > 0 ? untried : allButTheLast(endpoints, exchange);
@@ -153,6 +190,14 @@ export class EndpointSet {
     if (affinity && key !== undefined) return left[affinity.balancer.pick(left, { key, again })];
     const candidates = this.#options.zone ? nearby(left, this.#options.zone) : left;
     return candidates[balancer.pick(candidates, { key: undefined, again })];
+  }
+
+  #choicesFor(exchange: Exchange): Eligible {
+    const all = this.#choices();
+    const { subsets } = this.#deps;
+    const need = subsets?.needOf(exchange);
+    if (!subsets || !need) return all;
+    return subsets.eligible(need, all, { members: this.#members, ...this.#options });
   }
 
   #choices(): Eligible {

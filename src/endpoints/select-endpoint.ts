@@ -24,9 +24,10 @@ export function selectEndpoint(
 ): Next<Exchange> {
   const { clock } = deps;
   return async (exchange: Exchange, cancellation: Cancellation): Promise<Outcome> => {
-    if (endpoints.needsBody && exchange.body.peek() === undefined) await exchange.body.whole();
+    const isOpen = endpoints.needsBody && exchange.pinnedTo === undefined;
+    if (isOpen && exchange.body.peek() === undefined) await exchange.body.whole();
     const chosen = endpoints.pick(exchange);
-    if (!chosen) return rejection('no_endpoint', 'refused');
+    if (!chosen) return noneLeft(endpoints.whyNone(exchange));
     // Here, because only here it is known whose base path it is: a ladder leads to other upstreams.
     if (chosen.endpoint.basePath !== '' && climbsOut(exchange.request.target))
       return rejection('bad_request', 'permanent', 'dot segments could leave the base path of the upstream');
@@ -44,6 +45,10 @@ export function selectEndpoint(
     return ended;
   };
 }
+
+/** Another try cannot bring an endpoint that does not exist. */
+const noneLeft = ({ reason, detail }: ReturnType<EndpointSet['whyNone']>): RejectionOutcome =>
+  rejection(reason, reason === 'unknown_endpoint' ? 'permanent' : 'refused', detail);
 
 const rejection = (reason: Reason, as: VerdictClass, detail?: string): RejectionOutcome => ({
   kind: 'rejection',

@@ -16,7 +16,7 @@ export interface KeyedRequest {
 
 /**
  * A key counts for one agent, one credential, one session, one method and one path: nobody can read what another one was
- * answered.
+ * answered. A call that is for one endpoint alone has nothing to do with those for others.
  * @param bytes the request's body; undefined where it is too large to be kept, and only its length counts
  * @param sent the client's key; undefined: it is derived from the body
  */
@@ -33,7 +33,7 @@ export function keyedRequest(
   const content = bytes === undefined ? `length ${exchange.body.length}` : bodyDigest(bytes);
   const [path = ''] = target.split('?', 1);
   const derived = sent === undefined;
-  const scope = digestOf(owner, exchange.agentId, method, path, ...credentials);
+  const scope = digestOf(owner, exchange.agentId, method, path, ...pinOf(exchange), ...credentials);
   // Upstreams that get it may take all that comes from here for one client.
   const name = sent ?? digestOf(scope, target, content);
   return {
@@ -43,3 +43,5 @@ export function keyedRequest(
     fingerprint: digestOf(target, content),
   };
 }
+
+const pinOf = ({ pinnedTo }: Exchange): string[] => (pinnedTo === undefined ? [] : ['pinned to', pinnedTo]);

@@ -85,7 +85,8 @@ export class AdaptiveThrottling implements Policy<Exchange> {
     if (probability > 0 && exchange.nextAttempt.spare) return this.#refusal(probability);
     if (probability > 0 && random.next() < probability) return this.#refuse(exchange, probability);
     const outcome = await next(exchange, cancellation);
-    this.#learn(outcome);
+    // One endpoint that turns calls away, chosen by a client, says nothing of the others.
+    if (exchange.pinnedTo === undefined) this.#learn(outcome);
     return outcome;
   }
 

@@ -81,6 +81,8 @@ export class Cache implements Policy<Exchange> {
 
   async run(exchange: Exchange, next: Next<Exchange>, cancellation: Cancellation): Promise<Outcome> {
     if (this.#isSuccessor) this.#takeOver();
+    // What one endpoint says is no answer of the others, nor theirs its.
+    if (exchange.pinnedTo !== undefined) return this.#passBy(exchange, next, cancellation);
     const planned = this.#planner.plan(exchange, cancellation);
     const plan = planned instanceof Promise ? await planned : planned;
     if (!plan) return this.#passBy(exchange, next, cancellation);

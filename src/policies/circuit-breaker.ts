@@ -128,6 +128,7 @@ export class CircuitBreaker implements Policy<Exchange> {
     this.#listen();
     // A spare is for an upstream that is well, and never a probe's twin.
     if (exchange.nextAttempt.spare && this.state !== 'closed') return this.#refusal(this.#circuit.openForMs);
+    if (exchange.pinnedTo !== undefined) return this.#runPinned(exchange, next, cancellation);
     const permit = this.#circuit.admit();
     if ('retryAfterMs' in permit) return this.#refuse(exchange, permit.retryAfterMs);
     const startedAt = this.#deps.clock.now();
@@ -183,6 +184,15 @@ export class CircuitBreaker implements Policy<Exchange> {
 
   dispose(): void {
     // The circuit holds no timers.
+  }
+
+  /**
+   * One endpoint, chosen by a client, says nothing of the others: whoever asks one that is dead again and again must not
+   * cut everybody off. It is refused like all others, and is no probe.
+   */
+  async #runPinned(exchange: Exchange, next: Next<Exchange>, cancellation: Cancellation): Promise<Outcome> {
+    const { barrier } = this.#circuit;
+    return barrier ? this.#refuse(exchange, barrier.retryAfterMs) : next(exchange, cancellation);
   }
 
   #takeOverFrom(before: CircuitBreaker): void {

@@ -98,6 +98,8 @@ class Fallback implements Policy<Exchange> {
   }
 
   async run(exchange: Exchange, next: Next<Exchange>, cancellation: Cancellation): Promise<Outcome> {
+    // Nobody else's answer will do.
+    if (exchange.pinnedTo !== undefined) return next(exchange, cancellation);
     const { after } = this.#ladder;
     const primary = after === undefined ? cancellation : new Cancellation(cancellation);
     const pending = next(exchange, primary);

@@ -100,8 +100,9 @@ export class Hedge implements Policy<Exchange> {
     // Of one request, however often it is tried.
     if (!exchange.attempts.some((attempt) => attempt.exchange === exchange))
       this.#budget.deposit(this.deps.clock.now());
-    // Two switches of protocols are two connections.
-    if (exchange.request.upgrade !== undefined) return next(exchange, cancellation);
+    // Two switches of protocols are two connections; and a spare at the same endpoint would only be its second call.
+    if (exchange.request.upgrade !== undefined || exchange.pinnedTo !== undefined)
+      return next(exchange, cancellation);
     return new Heat(this, exchange, next, cancellation).run();
   }
 

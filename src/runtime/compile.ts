@@ -1,4 +1,5 @@
 /** From configuration to live objects: the one code path for start and reload. */
+import { Broadcast } from '../broadcast/broadcast.ts';
 import type { Config, UpstreamConfig } from '../config/schema.ts';
 import { keysOf } from '../schema/credentials.ts';
 import type { Clock } from '../core/clock.ts';
@@ -25,6 +26,7 @@ import { withRewrittenAnswers } from '../endpoints/rewrite-answer.ts';
 import { Roster } from '../endpoints/roster.ts';
 import type { ScalingWatch } from '../endpoints/scaling-watch.ts';
 import { Sessions } from '../endpoints/sessions.ts';
+import { Subsets } from '../endpoints/subset.ts';
 import { selectEndpoint } from '../endpoints/select-endpoint.ts';
 import { ATTEMPT_POLICIES, EXCHANGE_POLICIES, compose } from '../pipeline.ts';
 import type { AnyModule } from '../pipeline.ts';
@@ -108,7 +110,9 @@ class UpstreamCompiler {
   compile({ currency }: Config['usage']): LiveUpstream {
     const config = this.#config;
     const all = this.#pipeline({ owner: this.#name, differing: {}, policies: new Map() });
+    const { broadcast } = config;
     return new LiveUpstream({
+      broadcast: broadcast ? new Broadcast(broadcast, this.#deps) : undefined,
       identity: {
         name: this.#name,
         dialect: this.#dialect,
@@ -153,7 +157,7 @@ class UpstreamCompiler {
 
   #endpoints(variant: Variant): EndpointSet {
     const { clock, random } = this.#deps;
-    const { balance } = this.#config;
+    const { balance, subset } = this.#config;
     const name = this.#name;
     const roster = this.#roster;
     const deps: EndpointSetDeps = {
@@ -164,6 +168,7 @@ class UpstreamCompiler {
       ),
       affinity: affinityFor(balance, random),
       sessions: this.#sessions(),
+      subsets: subset ? new Subsets(subset) : undefined,
       now: () => clock.now(),
       reach: (endpoint) => this.#reach(endpoint, variant),
       left: (endpoint) => {
@@ -303,5 +308,6 @@ function settingsOf(config: UpstreamConfig): UpstreamSettings {
     upgrades: config.upgrades,
     tunnelIdleMs: config.tunnelIdle,
     capacity: config.scaling ? config.scaling.capacity : undefined,
+    endpointHeader: config.sendToOne ? config.sendToOne.header.toLowerCase() : undefined,
   };
 }

@@ -7,6 +7,8 @@ export interface RouteMatch {
   readonly route: string;
   /** What the upstream is asked for: the client's bytes without the prefix. */
   readonly target: string;
+  /** It is for all endpoints of the upstream. */
+  readonly toAll: boolean;
 }
 
 export class Runtime {
@@ -41,9 +43,9 @@ export class Runtime {
   match(target: string): RouteMatch | undefined {
     for (const { prefix, upstream } of this.#byLengthOfPrefix) {
       const rest = afterPrefix(target, prefix);
-      if (rest !== undefined) return { upstream, route: prefix, target: rest };
+      if (rest !== undefined) return matchOf(upstream, prefix, rest);
       const described = wellKnownBehind(target, prefix, upstream.identity.dialect.wellKnown);
-      if (described !== undefined) return { upstream, route: prefix, target: described };
+      if (described !== undefined) return { upstream, route: prefix, target: described, toAll: false };
     }
     return undefined;
   }
@@ -51,8 +53,16 @@ export class Runtime {
   /** The upstream that has a listener of its own. */
   matchDedicated(upstreamName: string, target: string): RouteMatch | undefined {
     const upstream = this.upstreams.get(upstreamName);
-    return upstream && { upstream, route: upstream.settings.listen ?? upstreamName, target };
+    return upstream && matchOf(upstream, upstream.settings.listen ?? upstreamName, target);
   }
+}
+
+/** What follows it goes to all endpoints, where the upstream allows that. */
+const TO_ALL = '/_all';
+
+function matchOf(upstream: LiveUpstream, route: string, target: string): RouteMatch {
+  const forAll = upstream.broadcasts ? afterPrefix(target, TO_ALL) : undefined;
+  return { upstream, route, target: forAll ?? target, toAll: forAll !== undefined };
 }
 
 const WELL_KNOWN = '/.well-known/';

@@ -1,4 +1,6 @@
 /** One upstream, alive: its pipeline, its endpoints, and what the server must know to feed it. */
+import type { Broadcast } from '../broadcast/broadcast.ts';
+import type { Instance } from '../broadcast/result.ts';
 import type { Attendant } from '../core/attendant.ts';
 import type { Cancellation } from '../core/cancellation.ts';
 import type { CallFacts } from '../core/dialect.ts';
@@ -6,6 +8,7 @@ import type { DiscoveryStatus, EndpointSource } from '../core/endpoint-source.ts
 import type { Exchange, UpstreamIdentity } from '../core/exchange.ts';
 import type { Outcome } from '../core/outcome.ts';
 import type { Next, Policy, Scope, Snapshot } from '../core/policy.ts';
+import type { ReachableEndpoint } from '../endpoints/reachable.ts';
 import type { EndpointSet } from '../endpoints/endpoint-set.ts';
 import type { ScalingWatch } from '../endpoints/scaling-watch.ts';
 
@@ -22,6 +25,8 @@ export interface UpstreamSettings {
   readonly tunnelIdleMs: number;
   /** Calls that an endpoint has room for; undefined where the operator did not say. */
   readonly capacity: number | undefined;
+  /** Lower-case name of the field in which clients may name the endpoint that is to answer; undefined: they may not. */
+  readonly endpointHeader: string | undefined;
 }
 
 export interface PolicySnapshot {
@@ -50,6 +55,7 @@ export class LiveUpstream {
   readonly policies: ReadonlyMap<string, Policy<Scope>>;
   /** Undefined where no advice on scaling is wanted. */
   readonly scaling: ScalingWatch | undefined;
+  readonly #broadcast: Broadcast | undefined;
   readonly #attendants: readonly Attendant[];
   readonly #run: Next<Exchange>;
   readonly #overrides: readonly LiveOverride[];
@@ -64,6 +70,7 @@ export class LiveUpstream {
     run: Next<Exchange>;
     overrides: readonly LiveOverride[];
     scaling?: (upstream: LiveUpstream) => ScalingWatch | undefined;
+    broadcast: Broadcast | undefined;
   }) {
     this.identity = init.identity;
     this.settings = init.settings;
@@ -74,6 +81,7 @@ export class LiveUpstream {
     this.#overrides = init.overrides;
     this.scaling = init.scaling?.(this);
     this.#attendants = this.scaling ? [...init.attendants, this.scaling] : init.attendants;
+    this.#broadcast = init.broadcast;
   }
 
   get name(): string {
@@ -90,6 +98,20 @@ export class LiveUpstream {
     return this.#overrides.length === 0
       ? this.#run(exchange, cancellation)
       : this.#sendByCall(exchange, cancellation);
+  }
+
+  /** It takes requests that are for all of its endpoints. */
+  get broadcasts(): boolean {
+    return this.#broadcast !== undefined;
+  }
+
+  /** Sends an exchange to every endpoint, each time through the whole pipeline, and collects the answers. Never throws. */
+  async sendToAll(exchange: Exchange, cancellation: Cancellation): Promise<Outcome> {
+    if (!this.#broadcast) return this.send(exchange, cancellation);
+    return this.#broadcast.run(exchange, cancellation, {
+      instances: () => this.endpoints.everyoneFor(exchange).map(instanceOf),
+      send: (one, its) => this.send(one, its),
+    });
   }
 
   /** It is in force now. */
@@ -134,6 +156,12 @@ export class LiveUpstream {
     return (override?.run ?? this.#run)(exchange, cancellation);
   }
 }
+
+const instanceOf = ({ endpoint: { name, instance }, member }: ReachableEndpoint): Instance => ({
+  endpoint: name,
+  instance,
+  state: member.state,
+});
 
 const snapshotsOf = (policies: ReadonlyMap<string, Policy<Scope>>): PolicySnapshot[] =>
   [...policies.values()].map((policy) => ({ name: policy.name, state: policy.snapshot() }));

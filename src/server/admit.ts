@@ -8,6 +8,7 @@ import type { ClientAddress, RequestBody } from '../core/exchange.ts';
 import { NO_BODY } from '../core/request-bodies.ts';
 import type { HeaderList } from '../core/header-list.ts';
 import type { RouteMatch } from '../runtime/runtime.ts';
+import { takePin } from './endpoint-header.ts';
 import { forwardHeaders } from './forward-headers.ts';
 import { newRequestId, traceOf } from './identity.ts';
 import { ClientBody } from './request-body.ts';
@@ -76,6 +77,8 @@ export function exchangeOf(
   const { req, res, facts, match, upgrade } = admission;
   const trace = traceOf(facts.traceparent);
   const { pseudonym } = deps.settings();
+  const sent = forwardHeaders(req, facts, { pseudonym, traceparent: trace.started });
+  const { headers, pinnedTo } = takePin(sent, match.upstream.settings.endpointHeader);
   return new Exchange({
     id: facts.requestId ?? newRequestId(),
     traceId: trace.traceId,
@@ -85,11 +88,12 @@ export function exchangeOf(
     request: {
       method: req.method ?? 'GET',
       target: match.target,
-      headers: forwardHeaders(req, facts, { pseudonym, traceparent: trace.started }),
+      headers,
       host: facts.host,
       ...(upgrade !== undefined && { upgrade }),
     },
     body,
+    pinnedTo,
     startedAt: deps.clock.now(),
     cancellation,
     callerTimeoutMs: facts.callerTimeoutMs,

@@ -14,6 +14,7 @@ import { bodyOf, exchangeOf } from './admit.ts';
 import type { Admission, AdmitSettings } from './admit.ts';
 import { sendBytes, sendResponse, withExchangeHeaders } from './client-response.ts';
 import { drainUpload } from './drain-upload.ts';
+import { toldEndpoint } from './endpoint-header.ts';
 import { Ending } from './ending.ts';
 import { newRequestId } from './identity.ts';
 import { localAnswer } from './local-answer.ts';
@@ -139,7 +140,7 @@ export class ExchangeHandler {
         await body.ready();
         body.onProblem(() => cancellation.cancel('client-aborted'));
       }
-      const outcome = cancellation.cancelled ? undefined : await match.upstream.send(exchange, cancellation);
+      const outcome = cancellation.cancelled ? undefined : await this.#send(match, exchange, cancellation);
       const problem = body instanceof ClientBody ? body.problem : undefined;
       return this.#respond(admission, exchange, { outcome, ending, problem });
     } catch (error) {
@@ -149,6 +150,10 @@ export class ExchangeHandler {
       res.destroy();
       return undefined;
     }
+  }
+
+  #send({ upstream, toAll }: RouteMatch, exchange: Exchange, cancellation: Cancellation): Promise<Outcome> {
+    return toAll ? upstream.sendToAll(exchange, cancellation) : upstream.send(exchange, cancellation);
   }
 
   /** Starts to watch the client's connection; the exchange ends when it does. */
@@ -191,6 +196,7 @@ export class ExchangeHandler {
         : (problemOutcome(problem) ?? outcome ?? rejectedByServer('client_aborted'));
     ending.outcome(result);
     const about = aboutExchange(exchange, result, facts.debug);
+    if (match.upstream.settings.endpointHeader !== undefined) about.push(...toldEndpoint(exchange, result));
     if (result.kind !== 'response') {
       if (!res.destroyed) this.#answer(res, exchange, result, about);
     } else if (res.destroyed) result.body.discard();
@@ -203,10 +209,11 @@ export class ExchangeHandler {
   #deliver(
     res: ServerResponse,
     exchange: Exchange,
-    { head, body }: ResponseOutcome,
+    { head, body, from }: ResponseOutcome,
     about: readonly string[],
   ): void {
-    if (exchange.body instanceof ClientBody) exchange.body.forget();
+    // Of a broadcast, others may yet be asked.
+    if (exchange.body instanceof ClientBody && from !== 'broadcast') exchange.body.forget();
     try {
       sendResponse(res, { ...head, headers: withExchangeHeaders(head.headers, about) }, body);
     } catch (error) {

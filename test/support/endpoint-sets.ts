@@ -17,6 +17,7 @@ export interface EndpointSetParts {
   readonly roster?: Roster;
   readonly options?: EndpointSetOptions;
   readonly affinity?: EndpointSetDeps['affinity'];
+  readonly subsets?: EndpointSetDeps['subsets'];
 }
 
 export const rosterOf = (clock: FakeClock): Roster =>
@@ -26,7 +27,13 @@ export function endpointSetOf(
   endpoints: readonly (string | EndpointDescription)[],
   send: Next<Attempt>,
   clock: FakeClock,
-  { balancer = new RoundRobin(), roster = rosterOf(clock), options, affinity }: EndpointSetParts = {},
+  {
+    balancer = new RoundRobin(),
+    roster = rosterOf(clock),
+    options,
+    affinity,
+    subsets,
+  }: EndpointSetParts = {},
 ): EndpointSet {
   const source = new FixedSource(endpoints.map((one) => (typeof one === 'string' ? { url: one } : one)));
   return new EndpointSet(
@@ -35,6 +42,7 @@ export function endpointSetOf(
       roster,
       balancer,
       affinity,
+      subsets,
       now: () => clock.now(),
       reach: () => ({ send, connections: () => NO_CONNECTIONS }),
     },

@@ -4,6 +4,7 @@ import { adaptiveThrottling } from './adaptive-throttling.ts';
 import { agent } from './agent.ts';
 import { attemptTimeout } from './attempt-timeout.ts';
 import { attempts } from './attempts.ts';
+import { broadcast } from './broadcast.ts';
 import { bulkhead } from './bulkhead.ts';
 import { cache } from './cache.ts';
 import { circuitBreaker } from './circuit-breaker.ts';
@@ -35,6 +36,7 @@ export const TOPICS: readonly Topic[] = [
   agent,
   attemptTimeout,
   attempts,
+  broadcast,
   bulkhead,
   cache,
   circuitBreaker,

@@ -1,0 +1,41 @@
+/** Requests that went to all endpoints. */
+import { CounterFamily } from '../cells.ts';
+import { about, rounded } from '../topic.ts';
+import type { Topic } from '../topic.ts';
+
+export const broadcast: Topic = {
+  metrics(bus, registry) {
+    const broadcasts = new CounterFamily(registry, {
+      name: 'outrigger_broadcasts_total',
+      help: 'Requests that went to all endpoints, by how many of them answered well.',
+      labels: ['upstream', 'result'],
+    });
+    const calls = new CounterFamily(registry, {
+      name: 'outrigger_broadcast_calls_total',
+      help: 'Calls made for such requests, one for each endpoint, by whether it answered well.',
+      labels: ['upstream', 'result'],
+    });
+    bus.on('broadcast-ended', ({ upstream, result, summary }) => {
+      broadcasts.add([upstream, result]);
+      if (summary.ok > 0) calls.add([upstream, 'ok'], summary.ok);
+      if (summary.failed > 0) calls.add([upstream, 'failed'], summary.failed);
+    });
+  },
+
+  log(bus, log) {
+    bus.on('broadcast-ended', ({ exchange, upstream, result, summary }) =>
+      log[result === 'failed' ? 'warn' : 'info'](
+        { ...about(exchange), upstream, result, ...summary, durationMs: rounded(summary.durationMs) },
+        'broadcast',
+      ),
+    );
+  },
+
+  journal(bus, note) {
+    bus.on('broadcast-ended', ({ exchange, upstream, result, summary }) => {
+      if (result === 'ok') return;
+      const { total, ok, failed, leftOut } = summary;
+      note('broadcast-ended', upstream, { result, total, ok, failed, leftOut, requestId: exchange.id });
+    });
+  },
+};

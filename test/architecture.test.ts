@@ -33,6 +33,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   transport: LEAF,
   telemetry: LEAF,
   playground: LEAF,
+  keys: [...LEAF, 'transport', 'discovery'],
   pipeline: ['core', 'policies'],
   config: ['core', 'schema'],
   runtime: [
@@ -42,9 +43,9 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   ],
   server: ['core', 'config', 'runtime', 'telemetry', 'dialects'],
   admin: ['core', 'config', 'runtime', 'telemetry', 'version'],
-  cli: ['core', 'config', 'runtime', 'telemetry', 'version', 'sidecar'],
+  cli: ['core', 'config', 'runtime', 'telemetry', 'version', 'sidecar', 'keys'],
   sidecar: [
-    ...['core', 'version', 'config', 'policies', 'runtime', 'transport', 'telemetry', 'playground'],
+    ...['core', 'version', 'config', 'policies', 'runtime', 'transport', 'telemetry', 'playground', 'keys'],
     ...['registry', 'agent', 'server', 'admin'],
   ],
   main: ['cli'],

@@ -11,6 +11,8 @@ export interface States {
   replayBytes(): number;
   /** Whether Redis is there; undefined where sidecars share nothing. */
   storeIsUp(): boolean | undefined;
+  /** The servers that layers of the configuration live in, and whether they are there. */
+  configSources(): readonly { readonly source: string; readonly up: boolean }[];
   upstreams(): readonly UpstreamState[];
 }
 

@@ -17,6 +17,7 @@ export function registeredMetrics(): RegisteredMetric[] {
     tunnels: () => 0,
     replayBytes: () => 0,
     storeIsUp: () => undefined,
+    configSources: () => [],
     upstreams: () => [],
   });
   return registry.getMetricsAsArray().map((metric) => {

@@ -6,6 +6,7 @@ import { attempts } from './attempts.ts';
 import { bulkhead } from './bulkhead.ts';
 import { cache } from './cache.ts';
 import { circuitBreaker } from './circuit-breaker.ts';
+import { configKeys } from './config-keys.ts';
 import { configuration } from './configuration.ts';
 import { credentials } from './credentials.ts';
 import { deadline } from './deadline.ts';
@@ -31,6 +32,7 @@ export const TOPICS: readonly Topic[] = [
   bulkhead,
   cache,
   circuitBreaker,
+  configKeys,
   configuration,
   credentials,
   deadline,

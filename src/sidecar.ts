@@ -6,7 +6,7 @@ import { AdminPlane } from './admin/admin-plane.ts';
 import type { ConfigInput } from './config/load.ts';
 import { formatProblems } from './config/problem.ts';
 import type { Config } from './config/schema.ts';
-import { watchFiles } from './config/watch.ts';
+import { watchFiles } from './files/watch.ts';
 import type { Clock } from './core/clock.ts';
 import { systemClock } from './core/clock.ts';
 import type { Random } from './core/random.ts';
@@ -218,6 +218,7 @@ function stateOf(upstream: LiveUpstream): UpstreamState {
   return {
     name: upstream.name,
     policy: (name) => upstream.policies.get(name)?.snapshot(),
+    discovery: upstream.discovery,
     panicking: upstream.endpoints.panicking,
     endpoints: upstream.endpoints.members.map(({ name, member, connections }) => ({
       name,

@@ -24,8 +24,9 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   policies: [...LEAF, 'streams', 'ladder', 'caching', 'idempotency'],
   balancing: LEAF,
   endpoints: LEAF,
+  files: ['core', 'schema'],
   health: [...LEAF, 'transport'],
-  discovery: [...LEAF, 'transport'],
+  discovery: [...LEAF, 'transport', 'files'],
   registry: [...LEAF, 'transport'],
   agent: [...LEAF, 'transport', 'health', 'discovery', 'registry'],
   dialects: LEAF,
@@ -45,8 +46,8 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   admin: ['core', 'config', 'runtime', 'telemetry', 'version'],
   cli: ['core', 'config', 'runtime', 'telemetry', 'version', 'sidecar', 'keys'],
   sidecar: [
-    ...['core', 'version', 'config', 'policies', 'runtime', 'transport', 'telemetry', 'playground', 'keys'],
-    ...['registry', 'agent', 'server', 'admin'],
+    ...['core', 'version', 'config', 'policies', 'runtime', 'transport', 'telemetry', 'playground'],
+    ...['registry', 'agent', 'server', 'admin', 'files', 'keys'],
   ],
   main: ['cli'],
 };
@@ -58,7 +59,7 @@ interface Exception {
 }
 
 const EXCEPTIONS: readonly Exception[] = [
-  ...['pipeline', 'endpoints', 'playground', 'dialects'].map((imports) => ({
+  ...['pipeline', 'endpoints', 'playground', 'dialects', 'discovery'].map((imports) => ({
     file: 'config/schema.ts',
     imports,
     because: 'it assembles the sections that these modules export (docs/adr/0005)',
@@ -128,10 +129,10 @@ const ADDRESSES: Readonly<Record<string, RegExp>> = {
   pino: /^telemetry\/(log|topic)\.ts$/,
   '@redis/client': /^stores\/redis\/client\.ts$/,
   'lru-cache': /^stores\/memory\//,
-  'js-yaml': /^config\//,
+  'js-yaml': /^(config\/|discovery\/file\.ts)/,
   cockatiel: /^(policies|algorithms)\//,
   // Sections of the configuration, and in the playground the requests that it gets.
-  zod: /^(schema|config|policies|ladder|playground)\/|^endpoints\/classify\.ts$|^dialects\/[a-z0-9]+-options\.ts$|^(core\/policy|pipeline)\.ts$/,
+  zod: /^(schema|config|policies|ladder|playground|discovery|registry|agent)\/|^endpoints\/classify\.ts$|^dialects\/[a-z0-9]+-options\.ts$|^(core\/policy|pipeline)\.ts$/,
   // Only the demo, which does without it where it is not installed.
   openai: /^cli\/demo\//,
 };

@@ -99,7 +99,7 @@ describe('option tables', () => {
       sections.flatMap(({ path, table }) => table.rows.map(([name]) => `${path}.${codeIn(name!)}`)),
     );
     const sectionsOnly =
-      /^(upstreams|defaults|playground|upstreams\.\*\.(credentials|mcp|a2a|policies\.\w+)|upstreams\.\*\.overrides\.\*\.match)$/;
+      /^(upstreams|defaults|playground|registry|agent|upstreams\.\*\.(credentials|mcp|a2a|discovery|discovery\.\w+|healthCheck|broadcast|scaling|policies\.\w+)|upstreams\.\*\.overrides\.\*\.match)$/;
     const missing = allOptions()
       // A ladder's short form is its list of steps.
       .map((name) => name.replace('.fallback[].', '.fallback.steps[].'))

@@ -24,6 +24,7 @@ export const endpointSchema = {
     priority: { type: 'integer' },
     zone: { type: 'string' },
     metadata: { type: 'object', additionalProperties: { type: 'string' } },
+    instance: { type: 'string' },
     active: { type: 'integer' },
     total: { type: 'integer' },
     latencyMs: { type: 'number' },
@@ -42,6 +43,15 @@ const upstreamSchema = {
     route: { type: 'string' },
     listen: { type: 'string' },
     panicking: { type: 'boolean' },
+    discovery: {
+      type: 'object',
+      properties: {
+        kind: { type: 'string' },
+        endpoints: { type: 'integer' },
+        ageMs: { type: 'integer' },
+        failure: { type: 'string' },
+      },
+    },
     endpoints: { type: 'array', items: endpointSchema },
     policies: {
       type: 'array',
@@ -92,6 +102,7 @@ function viewOf(upstream: LiveUpstream) {
     route: upstream.settings.route,
     listen: upstream.settings.listen,
     panicking: upstream.endpoints.panicking,
+    ...(upstream.discovery && { discovery: upstream.discovery }),
     endpoints: upstream.endpoints.members.map(endpointView),
     policies: upstream.snapshots(),
   };
@@ -100,11 +111,12 @@ function viewOf(upstream: LiveUpstream) {
 type EndpointOfUpstream = LiveUpstream['endpoints']['members'][number];
 
 export function endpointView({ endpoint, member, latencyMs, connections }: EndpointOfUpstream) {
-  const { name, weight, priority, zone, metadata } = endpoint;
+  const { name, weight, priority, zone, metadata, instance } = endpoint;
   const { state, active, total } = member;
   return {
     ...{ name, state, weight, priority, metadata },
     ...(zone !== undefined && { zone }),
+    ...(instance !== undefined && { instance }),
     ...{ active, total, latencyMs: Math.round(latencyMs) },
     ...connections(),
   };

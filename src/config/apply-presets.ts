@@ -22,16 +22,19 @@ export function applyPresets(root: MapNode): MapNode {
 
 function withPreset(entry: MapEntry): MapEntry {
   if (entry.node.kind !== 'map') return entry;
-  const preset = presetTree(entry.node);
+  const preset = presetTree(entry.node, entry.node.entries.has('discovery') ? ['endpoints'] : []);
   return preset ? { ...entry, node: mergeTrees(preset, entry.node, { nullDeletes: 'present' }) } : entry;
 }
 
-function presetTree(upstream: MapNode): MapNode | undefined {
+/** @param without what the upstream has in another way */
+function presetTree(upstream: MapNode, without: readonly string[]): MapNode | undefined {
   const named = upstream.entries.get('preset')?.node;
   if (named?.kind !== 'scalar') return undefined;
   const name = String(named.value);
   if (!Object.hasOwn(PRESETS, name)) return undefined;
   const text = PRESETS[name as keyof typeof PRESETS];
   const { root } = parseYaml(new SourceText(`${PRESET_SOURCE}${name}`, text));
-  return root && markDefaults(root);
+  if (!root) return undefined;
+  const entries = new Map([...root.entries].filter(([key]) => !without.includes(key)));
+  return markDefaults({ ...root, entries });
 }

@@ -8,7 +8,9 @@ import { DIALECT_NAMES } from '../dialects/index.ts';
 import { a2aOptionsSchema } from '../dialects/a2a-options.ts';
 import { mcpOptionsSchema } from '../dialects/mcp-options.ts';
 import { ATTEMPT_POLICIES, EXCHANGE_POLICIES } from '../pipeline.ts';
+import { discoverySchema } from '../discovery/index.ts';
 import { balanceSchema } from '../schema/balance.ts';
+import { endpointSchema } from '../schema/endpoint.ts';
 import { playgroundSchema } from '../playground/schema.ts';
 import { credentialsSchema } from '../schema/credentials.ts';
 import { overridesSchema } from './override-section.ts';
@@ -17,7 +19,6 @@ import { fileContents } from '../schema/file-contents.ts';
 import { stateSchema } from './state-section.ts';
 import { currency, modelNames, modelPrices } from '../schema/models.ts';
 import {
-  count,
   headerName,
   listenAddress,
   positiveCount,
@@ -53,35 +54,6 @@ const overrides = overridesSchema(
       .map(({ key, schema }) => [key, z.union([off, schema]).optional()] as const),
   ),
 );
-
-const endpoint = z.strictObject({
-  url: z
-    .url({
-      protocol: /^https?$/,
-      error:
-        'expected an http or https URL such as "https://api.example.com" or "http://127.0.0.1:9000/base"',
-    })
-    .refine((text) => !/[?#]/.test(text), { error: 'expected a URL without query and fragment' })
-    .refine((text) => !/^https?:\/\/[^/]*@/.test(text), {
-      error: 'expected a URL without user and password; use credentials',
-    })
-    .describe('Address: scheme, host, port and, where the upstream has one, a base path.'),
-  weight: z
-    .number()
-    .min(0)
-    .max(1_000)
-    .default(1)
-    .describe('Share of the traffic relative to the others’. 0: none, unless nothing else is left.'),
-  priority: count
-    .max(100)
-    .default(0)
-    .describe('0 is asked first, 1 while none of 0 is available, and so on.'),
-  zone: z.string().min(1).max(100).optional().describe('Where it stands.'),
-  metadata: z
-    .record(z.string(), z.string())
-    .default({})
-    .describe('What else is known of it, such as capabilities.'),
-});
 
 /** Settings that `defaults` may give to every upstream. */
 const sharedUpstreamShape = {
@@ -157,8 +129,17 @@ const upstream = z
   .strictObject({
     route: routePrefix.optional(),
     listen: listenAddress.optional().describe('A listener of its own, without a prefix.'),
-    endpoints: z.array(endpoint).min(1).describe('Addresses, used in turn.'),
+    endpoints: z.array(endpointSchema).default([]).describe('Addresses. At least one, or `discovery`.'),
+    discovery: discoverySchema.optional(),
     ...sharedUpstreamShape,
+  })
+  .refine(({ endpoints, discovery }) => endpoints.length > 0 || discovery !== undefined, {
+    path: ['endpoints'],
+    error: 'expected at least one endpoint, or discovery',
+  })
+  .refine(({ endpoints, discovery }) => endpoints.length === 0 || discovery === undefined, {
+    path: ['discovery'],
+    error: 'expected no discovery beside endpoints',
   })
   .refine((one) => one.route !== undefined || one.listen !== undefined, {
     error: 'expected route, listen or both',

@@ -9,4 +9,17 @@ export interface EndpointSource {
   /** Changes whenever the list does. */
   readonly version: number;
   readonly endpoints: readonly EndpointDescription[];
+  /** Undefined where it cannot change. */
+  readonly status?: DiscoveryStatus;
+}
+
+/** Of a list that is found while the sidecar runs. */
+export interface DiscoveryStatus {
+  /** Kind of the source, such as `dns`. */
+  readonly kind: string;
+  readonly endpoints: number;
+  /** Milliseconds since the source said something last; undefined: it has not yet. */
+  readonly ageMs: number | undefined;
+  /** Why the source is of no use at present; undefined: it is. */
+  readonly failure: string | undefined;
 }

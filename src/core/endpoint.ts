@@ -16,7 +16,17 @@ export interface Endpoint {
   readonly zone: string | undefined;
   /** What else is known of it: capabilities, version, owner. */
   readonly metadata: Readonly<Record<string, string>>;
+  /** Its id where it is registered; undefined where nobody gave it one. */
+  readonly instance: string | undefined;
 }
+
+/**
+ * How an endpoint is, by the place that the list comes from. `up`: well. `starting`: not yet. `degraded`: not quite well.
+ * `draining`: it finishes what it has. `down`: its checks there fail.
+ */
+export const REPORTED_STATUSES = ['up', 'starting', 'degraded', 'draining', 'down'] as const;
+
+export type ReportedStatus = (typeof REPORTED_STATUSES)[number];
 
 /** What is known of an address before it has a name. */
 export interface EndpointDescription {
@@ -28,12 +38,15 @@ export interface EndpointDescription {
   readonly priority?: number | undefined;
   readonly zone?: string | undefined;
   readonly metadata?: Readonly<Record<string, string>> | undefined;
+  readonly instance?: string | undefined;
+  /** Default: `up`. */
+  readonly status?: ReportedStatus | undefined;
 }
 
 /**
  * Why an endpoint is, or is not, given new calls.
  * `available`: it is. `degraded`: it says that it is not quite well; it is when nothing better is there. `starting`: it has
- * not answered its first check. `unhealthy`: its checks fail. `ejected`: calls to it failed. `draining`: an operator, or the
+ * not answered its first check. `unhealthy`: its checks fail, ours or those of the place that it was found at. `ejected`: calls to it failed. `draining`: an operator, or the
  * endpoint itself, lets it finish what it has. `disabled`: an operator took it out.
  */
 export const ENDPOINT_STATES = [

@@ -19,7 +19,7 @@ const NOBODY: Eligible = { endpoints: [], panicking: false };
 
 /** @param all in the order of the configuration */
 export function eligible(all: readonly ReachableEndpoint[], { panicThreshold }: EligibleOptions): Eligible {
-  const allowed = all.filter(({ member }) => member.operation === 'enabled');
+  const allowed = all.filter(({ member }) => member.accepting);
   if (allowed.length === 0) return NOBODY;
   const groups = byPriority(allowed.some(weighs) ? allowed.filter(weighs) : allowed);
   for (const group of groups) {

@@ -152,9 +152,11 @@ export class EndpointSet {
       before.delete(endpoint.name);
       this.#deps.left?.(endpoint);
     }
-    this.#members = next.map((endpoint) => {
+    this.#members = next.map((endpoint, index) => {
       const way = before.get(endpoint.name) ?? this.#deps.reach(endpoint);
-      return new ReachableEndpoint(endpoint, roster.member(endpoint.name), way, { slowStart, now });
+      const member = roster.member(endpoint.name);
+      member.report(source.endpoints[index]?.status ?? 'up');
+      return new ReachableEndpoint(endpoint, member, way, { slowStart, now });
     });
     this.#eligibleAt = undefined;
   }

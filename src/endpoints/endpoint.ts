@@ -4,7 +4,7 @@ import type { Endpoint, EndpointDescription } from '../core/endpoint.ts';
 /** The endpoints of one upstream, in the order given. */
 export function endpointsOf(descriptions: readonly EndpointDescription[]): Endpoint[] {
   const seen = new Map<string, number>();
-  return descriptions.map(({ url: text, weight = 1, priority = 0, zone, metadata = {} }) => {
+  return descriptions.map(({ url: text, weight = 1, priority = 0, zone, metadata = {}, instance }) => {
     const url = new URL(text);
     const times = (seen.get(url.origin) ?? 0) + 1;
     seen.set(url.origin, times);
@@ -18,6 +18,7 @@ export function endpointsOf(descriptions: readonly EndpointDescription[]): Endpo
       priority,
       zone,
       metadata,
+      instance,
     };
   });
 }

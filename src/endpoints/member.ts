@@ -3,7 +3,7 @@
  * and is the same object for all variants of an upstream's policies.
  */
 import { PeakEwma } from '../algorithms/peak-ewma.ts';
-import type { EndpointState, Health, Operation } from '../core/endpoint.ts';
+import type { EndpointState, Health, Operation, ReportedStatus } from '../core/endpoint.ts';
 
 export interface MemberDeps {
   /** Told of every change of the state that others see. */
@@ -29,6 +29,7 @@ export class Member {
   #operation: Operation = 'enabled';
   #health: Health = 'unknown';
   #ejected = false;
+  #reported: ReportedStatus = 'up';
 
   constructor(name: string, deps: MemberDeps) {
     this.name = name;
@@ -39,9 +40,16 @@ export class Member {
 
   get state(): EndpointState {
     if (this.#operation !== 'enabled') return this.#operation;
-    if (this.#health === 'unhealthy' || this.#health === 'starting') return this.#health;
+    if (this.#reported === 'draining') return 'draining';
+    if (this.#health === 'unhealthy' || this.#reported === 'down') return 'unhealthy';
+    if (this.#health === 'starting' || this.#reported === 'starting') return 'starting';
     if (this.#ejected) return 'ejected';
-    return this.#health === 'degraded' ? 'degraded' : 'available';
+    return this.#health === 'degraded' || this.#reported === 'degraded' ? 'degraded' : 'available';
+  }
+
+  /** Nobody has decided that it is given no new calls: neither an operator nor the endpoint itself. */
+  get accepting(): boolean {
+    return this.#operation === 'enabled' && this.#reported !== 'draining';
   }
 
   get operation(): Operation {
@@ -62,6 +70,11 @@ export class Member {
 
   setHealth(health: Health): void {
     this.#change(() => (this.#health = health));
+  }
+
+  /** What the place says of it that the list comes from. */
+  report(status: ReportedStatus): void {
+    this.#change(() => (this.#reported = status));
   }
 
   setEjected(ejected: boolean): void {

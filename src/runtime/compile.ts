@@ -4,6 +4,7 @@ import { keysOf } from '../schema/credentials.ts';
 import type { Clock } from '../core/clock.ts';
 import { CREDENTIAL_HEADERS } from '../core/credential-headers.ts';
 import type { Endpoint } from '../core/endpoint.ts';
+import type { EndpointSource } from '../core/endpoint-source.ts';
 import type { Emit } from '../core/events.ts';
 import type { Attempt, Exchange } from '../core/exchange.ts';
 import { ModelCatalog } from '../core/model-catalog.ts';
@@ -13,7 +14,6 @@ import type { Random } from '../core/random.ts';
 import type { Stores } from '../core/stores.ts';
 import type { Dialect } from '../core/dialect.ts';
 import { dialectOf } from '../dialects/index.ts';
-import { FixedSource } from '../discovery/fixed.ts';
 import { classifier } from '../endpoints/classify.ts';
 import { EndpointSet } from '../endpoints/endpoint-set.ts';
 import type { EndpointSetDeps } from '../endpoints/endpoint-set.ts';
@@ -29,10 +29,12 @@ import { ATTEMPT_POLICIES, EXCHANGE_POLICIES, compose } from '../pipeline.ts';
 import type { AnyModule } from '../pipeline.ts';
 import type { ConnectionWatch } from '../transport/connection-watch.ts';
 import { EndpointTransport } from '../transport/endpoint-transport.ts';
+import { attendantsOf } from './attendants.ts';
 import { affinityFor, balancerOf, setOptionsOf } from './balancers.ts';
 import type { Inventory } from './inventory.ts';
 import { retire } from './retire.ts';
 import { transportOptionsOf } from './transport-options.ts';
+import { sourceOf } from './sources.ts';
 import { LiveUpstream } from './upstream.ts';
 import type { LiveOverride, UpstreamSettings } from './upstream.ts';
 
@@ -86,12 +88,14 @@ class UpstreamCompiler {
   readonly #inventory: Inventory;
   readonly #deps: CompileDeps;
   readonly #dialect: Dialect;
+  readonly #source: EndpointSource;
 
   constructor(name: string, config: UpstreamConfig, context: { inventory: Inventory; deps: CompileDeps }) {
     this.#name = name;
     this.#config = config;
     this.#inventory = context.inventory;
     this.#deps = context.deps;
+    this.#source = sourceOf(name, config, { ...context.deps, inventory: context.inventory });
     // What was learnt of a server says nothing about another.
     const learntFrom = this.#addresses;
     this.#dialect = dialectOf(config, (what, create) =>
@@ -111,6 +115,8 @@ class UpstreamCompiler {
         models: new ModelCatalog({ models: config.models, prices: config.prices, currency }),
       },
       settings: settingsOf(config),
+      source: this.#source,
+      attendants: attendantsOf(config, all.endpoints),
       ...all,
       overrides: Object.entries(config.overrides).map(([name, { match, policies }]) => ({
         name,
@@ -148,7 +154,7 @@ class UpstreamCompiler {
       () => new Roster({ clock, emit, upstream: name }),
     );
     const deps: EndpointSetDeps = {
-      source: new FixedSource(this.#config.endpoints),
+      source: this.#source,
       roster,
       balancer: this.#inventory.keep(`${name}/balancer`, balance.algorithm, () =>
         balancerOf(balance.algorithm, random),
@@ -244,7 +250,9 @@ class UpstreamCompiler {
   }
 
   get #addresses(): readonly string[] {
-    return this.#config.endpoints.map(({ url }) => url);
+    const { endpoints, discovery } = this.#config;
+    // Who is found may change from minute to minute: what is learnt belongs to the place where they are found.
+    return discovery ? [JSON.stringify(discovery)] : endpoints.map(({ url }) => url);
   }
 
   get #credentials(): readonly CredentialIdentity[] {

@@ -10,6 +10,7 @@ import type { Problem } from '../config/problem.ts';
 import { configSchema } from '../config/schema.ts';
 import type { Config } from '../config/schema.ts';
 import type { Recipient } from '../core/policy.ts';
+import { Discovered } from '../discovery/discovered.ts';
 import { RedisConnection } from '../stores/redis/connection.ts';
 import { EndpointTransport } from '../transport/endpoint-transport.ts';
 import { CompileError, compileUpstreams } from './compile.ts';
@@ -18,6 +19,7 @@ import { Inventory } from './inventory.ts';
 import { isDisposable, retire } from './retire.ts';
 import { LiveStores } from './live-stores.ts';
 import { Runtime } from './runtime.ts';
+import { firstLists } from './sources.ts';
 
 declare module '../core/events.ts' {
   interface EventMap {
@@ -133,6 +135,7 @@ export class Supervisor {
 
   /** Closes all connections to upstreams and to Redis, and ends what policies do in the background. */
   async dispose(): Promise<void> {
+    this.#runtime?.retire();
     const parts = new Inventory(this.#inventory).dropped();
     for (const part of parts) if (isDisposable(part)) part.dispose();
     const transports = parts.filter((part) => part instanceof EndpointTransport);
@@ -157,7 +160,7 @@ export class Supervisor {
     try {
       return await this.#bringToLife(loaded, inventory, cause);
     } catch (error) {
-      closeRedis(inventory.added());
+      closeUnused(inventory.added());
       throw error;
     }
   }
@@ -176,11 +179,13 @@ export class Supervisor {
     if (this.#deps.offline !== true) await live.open();
     // Before anybody can call.
     if (!this.#runtime) await this.#revive(loaded.config, inventory.values);
+    if (this.#deps.offline !== true)
+      await firstLists(upstreams.values(), loaded.config.upstreams, this.#deps.clock);
     const outside = await this.#prepare(loaded.config);
     const generation = (this.#runtime?.generation ?? 0) + 1;
     this.#runtime?.retire();
     this.#runtime = new Runtime({ generation, hash: loaded.hash, upstreams });
-    this.#runtime.takeOver();
+    if (this.#deps.offline !== true) this.#runtime.takeOver();
     this.#loaded = loaded;
     this.#inventory = inventory;
     this.#stores = live;
@@ -203,8 +208,9 @@ export class Supervisor {
   }
 }
 
-function closeRedis(parts: readonly unknown[]): void {
-  for (const part of parts) if (part instanceof RedisConnection) part.dispose();
+/** What was begun for a configuration that does not come in force. */
+function closeUnused(parts: readonly unknown[]): void {
+  for (const part of parts) if (part instanceof RedisConnection || part instanceof Discovered) part.dispose();
 }
 
 function problemOf(error: Error, loaded: LoadedConfig<Config>): Problem {

@@ -1,6 +1,8 @@
 /** One upstream, alive: its pipeline, its endpoints, and what the server must know to feed it. */
+import type { Attendant } from '../core/attendant.ts';
 import type { Cancellation } from '../core/cancellation.ts';
 import type { CallFacts } from '../core/dialect.ts';
+import type { DiscoveryStatus, EndpointSource } from '../core/endpoint-source.ts';
 import type { Exchange, UpstreamIdentity } from '../core/exchange.ts';
 import type { Outcome } from '../core/outcome.ts';
 import type { Next, Policy, Scope, Snapshot } from '../core/policy.ts';
@@ -40,7 +42,10 @@ export class LiveUpstream {
   readonly identity: UpstreamIdentity;
   readonly settings: UpstreamSettings;
   readonly endpoints: EndpointSet;
+  /** Where the list of endpoints comes from. */
+  readonly source: EndpointSource;
   readonly policies: ReadonlyMap<string, Policy<Scope>>;
+  readonly #attendants: readonly Attendant[];
   readonly #run: Next<Exchange>;
   readonly #overrides: readonly LiveOverride[];
 
@@ -48,6 +53,8 @@ export class LiveUpstream {
     identity: UpstreamIdentity;
     settings: UpstreamSettings;
     endpoints: EndpointSet;
+    source: EndpointSource;
+    attendants: readonly Attendant[];
     policies: ReadonlyMap<string, Policy<Scope>>;
     run: Next<Exchange>;
     overrides: readonly LiveOverride[];
@@ -55,6 +62,8 @@ export class LiveUpstream {
     this.identity = init.identity;
     this.settings = init.settings;
     this.endpoints = init.endpoints;
+    this.source = init.source;
+    this.#attendants = init.attendants;
     this.policies = init.policies;
     this.#run = init.run;
     this.#overrides = init.overrides;
@@ -62,6 +71,11 @@ export class LiveUpstream {
 
   get name(): string {
     return this.identity.name;
+  }
+
+  /** How its endpoints are found; undefined where they stand in the configuration. */
+  get discovery(): DiscoveryStatus | undefined {
+    return this.source.status;
   }
 
   /** Sends an exchange through the whole pipeline. Never throws. */
@@ -73,11 +87,12 @@ export class LiveUpstream {
 
   /** It is in force now. */
   takeOver(): void {
-    this.endpoints.takeOver();
+    for (const attendant of this.#attendants) attendant.start();
   }
 
-  /** The lists of endpoints stay as they are from now on. */
+  /** The lists of endpoints stay as they are from now on, and nothing works beside the calls that are under way. */
   retire(): void {
+    for (const attendant of this.#attendants) attendant.stop();
     this.endpoints.dispose();
     for (const { endpoints } of this.#overrides) endpoints.dispose();
   }

@@ -117,6 +117,13 @@ export const folderPath = z.string().min(1).meta({
   path: 'folder',
 });
 
+/** The path of a file that is read while the sidecar runs, and need not exist before. */
+export const watchedPath = z.string().min(1).meta({
+  id: 'WatchedPath',
+  description: 'Path of a file; a relative one starts where the naming file is.',
+  path: 'folder',
+});
+
 /** Marks a schema whose value must never be printed. */
 export const secret = <S extends z.ZodType>(schema: S): S => {
   // The copy is not the shared definition any more, so it must not claim its id.

@@ -1,5 +1,6 @@
 /** What gauges ask of the rest of the process. */
 import type { EndpointState } from '../core/endpoint.ts';
+import type { DiscoveryStatus } from '../core/endpoint-source.ts';
 import type { Snapshot } from '../core/policy.ts';
 
 export interface States {
@@ -20,6 +21,8 @@ export interface UpstreamState {
   readonly name: string;
   /** Snapshot of the policy of that name; undefined when the upstream has none. */
   policy(name: string): Snapshot | undefined;
+  /** Where its endpoints are found; undefined where they stand in the configuration. */
+  readonly discovery: DiscoveryStatus | undefined;
   /** Too few endpoints are well; all are used. */
   readonly panicking: boolean;
   readonly endpoints: readonly {

@@ -13,6 +13,7 @@ const FOREIGN_KEYS = ['services', 'apiVersion', 'scrape_configs', 'global', 'gro
 
 export function isForeign(text: string): boolean {
   const value = load(text);
+  if (Array.isArray(value)) return true;
   return typeof value === 'object' && value !== null && FOREIGN_KEYS.some((key) => key in value);
 }
 

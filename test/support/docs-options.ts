@@ -25,6 +25,7 @@ const WORD_OF_TYPE: Readonly<Record<string, string>> = {
   ListenAddress: 'host:port',
   FilePath: 'a path',
   FolderPath: 'a path',
+  WatchedPath: 'a path',
 };
 
 /** What `path` is in the configuration; `*` stands for any name of a map, `[]` for an entry of a list. */

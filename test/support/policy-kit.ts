@@ -40,6 +40,7 @@ export const ENDPOINT: Endpoint = {
   priority: 0,
   zone: undefined,
   metadata: {},
+  instance: undefined,
 };
 
 /** A body that ends when the test says so. It ends by itself when its attempt is cancelled, if it is bound to one. */

@@ -10,6 +10,7 @@ import { configKeys } from './config-keys.ts';
 import { configuration } from './configuration.ts';
 import { credentials } from './credentials.ts';
 import { deadline } from './deadline.ts';
+import { discovery } from './discovery.ts';
 import { endpoints } from './endpoints.ts';
 import { exchanges } from './exchanges.ts';
 import { fallback } from './fallback.ts';
@@ -36,6 +37,7 @@ export const TOPICS: readonly Topic[] = [
   configuration,
   credentials,
   deadline,
+  discovery,
   endpoints,
   exchanges,
   fallback,

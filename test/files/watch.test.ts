@@ -12,9 +12,9 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { watchTargets } from '../../src/config/watch-targets.ts';
-import { watchFiles } from '../../src/config/watch.ts';
-import type { FileWatch, WatchOptions } from '../../src/config/watch.ts';
+import { watchTargets } from '../../src/files/watch-targets.ts';
+import { watchFiles } from '../../src/files/watch.ts';
+import type { FileWatch, WatchOptions } from '../../src/files/watch.ts';
 import { FakeClock } from '../support/fake-clock.ts';
 
 let directory: string;

@@ -1,0 +1,40 @@
+/** An endpoint as it is written down: in the configuration, in a file of endpoints, under a key. */
+import { z } from 'zod';
+import { REPORTED_STATUSES } from '../core/endpoint.ts';
+import { count } from './scalars.ts';
+
+export const endpointUrl = z
+  .url({
+    protocol: /^https?$/,
+    error: 'expected an http or https URL such as "https://api.example.com" or "http://127.0.0.1:9000/base"',
+  })
+  .refine((text) => !/[?#]/.test(text), { error: 'expected a URL without query and fragment' })
+  .refine((text) => !/^https?:\/\/[^/]*@/.test(text), {
+    error: 'expected a URL without user and password; use credentials',
+  })
+  .describe('Address: scheme, host, port and, where the upstream has one, a base path.');
+
+export const endpointSchema = z.strictObject({
+  url: endpointUrl,
+  weight: z
+    .number()
+    .min(0)
+    .max(1_000)
+    .default(1)
+    .describe('Share of the traffic relative to the others’. 0: none, unless nothing else is left.'),
+  priority: count
+    .max(100)
+    .default(0)
+    .describe('0 is asked first, 1 while none of 0 is available, and so on.'),
+  zone: z.string().min(1).max(100).optional().describe('Where it stands.'),
+  metadata: z
+    .record(z.string(), z.string())
+    .default({})
+    .describe('What else is known of it, such as capabilities.'),
+});
+
+/** One that is found while the sidecar runs: how it is may be told with it. */
+export const foundEndpointSchema = endpointSchema.extend({
+  instance: z.string().min(1).max(200).optional().describe('Id of the instance.'),
+  status: z.enum(REPORTED_STATUSES).default('up').describe('How it is.'),
+});

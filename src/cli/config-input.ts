@@ -13,7 +13,7 @@ export const CONFIG_OPTIONS = {
     short: 'c',
     multiple: true,
     placeholder: 'FILE',
-    help: 'A layer of the configuration: a file, or a key as etcd://host:2379/key or consul://host:8500/key; repeatable. Default: OUTRIGGER_CONFIG, then the packaged file.',
+    help: 'A layer: a file, etcd://host/key or consul://host/key; repeatable. Default: OUTRIGGER_CONFIG, then the packaged file.',
   },
   set: {
     type: 'string',

@@ -92,7 +92,7 @@ describe('discovery by Consul', () => {
     });
     const first = await api.asked(() => true);
     expect(first.path).toBe('/v1/health/service/search');
-    expect(`${first.params}`).toBe('tag=gpu&tag=v2&dc=east&passing=&stale=');
+    expect(first.params.toString()).toBe('tag=gpu&tag=v2&dc=east&passing=&stale=');
     const second = await api.asked(({ params }) => params.has('index'));
     expect([second.params.get('index'), second.params.get('wait')]).toEqual(['11', '10000ms']);
     expect(found.last.map(({ instance: id }) => id)).toEqual(['a']);

@@ -13,7 +13,7 @@ export const CONFIG_OPTIONS = {
     short: 'c',
     multiple: true,
     placeholder: 'FILE',
-    help: 'A layer: a file, etcd://host/key or consul://host/key; repeatable. Default: OUTRIGGER_CONFIG, then the packaged file.',
+    help: 'A layer: a file, or etcd://host/key, consul://host/key; repeatable. Default: OUTRIGGER_CONFIG.',
   },
   set: {
     type: 'string',

@@ -12,6 +12,8 @@ import type { Clock } from './core/clock.ts';
 import { systemClock } from './core/clock.ts';
 import type { Random } from './core/random.ts';
 import { systemRandom } from './core/random.ts';
+import { ConfigKeys } from './keys/config-keys.ts';
+import { isKeyAddress } from './keys/key-address.ts';
 import { PlaygroundHost } from './playground/host.ts';
 import { RegistryHost } from './registry/host.ts';
 import { LocalRegistrar } from './registry/local-registrar.ts';
@@ -31,7 +33,7 @@ import { VERSION } from './version.ts';
 
 export interface SidecarOptions {
   readonly input: ConfigInput;
-  /** Reload when a file of the configuration changes. */
+  /** Reload when a file, or a key, of the configuration changes. */
   readonly watch: boolean;
   /** Where log lines go: a file descriptor or a path. Default: 1, standard output. */
   readonly logTo?: number | string;
@@ -67,6 +69,7 @@ export class Sidecar {
   readonly exitAsked: Promise<number>;
   readonly registry: RegistryHost;
   readonly log: Log;
+  readonly #keys: ConfigKeys;
   readonly #state: StateKeeper;
   readonly #options: SidecarOptions;
   readonly #clock: Clock;
@@ -82,6 +85,8 @@ export class Sidecar {
     const clock = this.#clock;
     const { emit } = this.bus;
     this.supervisor = new Supervisor(options.input, { clock, random, emit, watch: this.#connections });
+    this.#keys = new ConfigKeys(options.input, { clock, random, emit });
+    this.supervisor.fetch = () => this.#keys.fetch();
     this.dataPlane = new DataPlane({ clock, emit, supervisor: this.supervisor });
     this.supervisor.prepare = (config) => this.dataPlane.prepare(config);
     this.#state = new StateKeeper({ clock, emit });
@@ -151,10 +156,13 @@ export class Sidecar {
   async #start(): Promise<void> {
     this.journal.listen(this.bus);
     // Before the first reading, so that no change falls into a gap.
-    if (this.#options.watch) this.#files = this.#watchFiles(this.#options.input.files);
+    if (this.#options.watch)
+      this.#files = this.#watchFiles(this.#options.input.files.filter((file) => !isKeyAddress(file)));
     const first = await this.supervisor.reload('start');
     this.#files?.update(this.supervisor.files);
     if (!first.applied) throw new StartError(formatProblems(first.problems, 'text'));
+    // What stands there by now is read anew at first, so there is no gap either.
+    if (this.#options.watch) this.#keys.follow(() => void this.reload('key'));
     const { config } = this.supervisor;
     this.log.configure(config.logging);
     this.log.listen(this.bus);
@@ -202,6 +210,7 @@ export class Sidecar {
 
   async #stop(): Promise<{ readonly brokenOff: number }> {
     this.#files?.close();
+    this.#keys.dispose();
     // Now already: not every platform waits for the end of the drain.
     void this.#state.write();
     // While all is still served: who asks the registry must find another way before this one is closed.
@@ -214,6 +223,7 @@ export class Sidecar {
 
   async #release(): Promise<void> {
     this.#files?.close();
+    this.#keys.dispose();
     await this.dataPlane.close();
     await this.agent.close();
     await this.#state.release();
@@ -232,6 +242,7 @@ export class Sidecar {
       configHash: () => this.supervisor.runtime.hash,
       tunnels: () => this.dataPlane.tunnelCount,
       replayBytes: () => this.dataPlane.replayBytes,
+      configSources: () => this.#keys.states,
       storeIsUp: () => this.supervisor.storeIsUp,
       agent: () => this.agent.snapshot,
       registry: () => this.registry.view,

@@ -35,6 +35,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   transport: LEAF,
   telemetry: LEAF,
   playground: LEAF,
+  keys: [...LEAF, 'transport', 'discovery'],
   pipeline: ['core', 'policies'],
   config: ['core', 'schema'],
   runtime: [
@@ -54,10 +55,10 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   ],
   server: ['core', 'config', 'runtime', 'telemetry', 'dialects'],
   admin: ['core', 'config', 'runtime', 'telemetry', 'version'],
-  cli: ['core', 'config', 'runtime', 'telemetry', 'version', 'sidecar'],
+  cli: ['core', 'config', 'runtime', 'telemetry', 'version', 'sidecar', 'keys'],
   sidecar: [
     ...['core', 'version', 'config', 'policies', 'runtime', 'transport', 'telemetry', 'playground'],
-    ...['registry', 'agent', 'server', 'admin', 'files'],
+    ...['registry', 'agent', 'server', 'admin', 'files', 'keys'],
   ],
   main: ['cli'],
 };

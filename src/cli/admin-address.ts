@@ -5,6 +5,7 @@ import type { ConfigInput } from '../config/load.ts';
 import { SchemaView } from '../config/schema-view.ts';
 import { configSchema } from '../config/schema.ts';
 import { nodeAt } from '../config/tree.ts';
+import { isKeyAddress } from '../keys/key-address.ts';
 import { parseAddress } from './urls.ts';
 import type { Address } from './urls.ts';
 
@@ -13,7 +14,9 @@ import type { Address } from './urls.ts';
  * find it. So nothing but the one value is looked at, and where even that cannot be read, the default is assumed.
  */
 export function adminAddress(input: ConfigInput): Address {
-  const { root } = layer(input, SchemaView.of(configSchema));
+  // Whether the sidecar is well must not depend on a server elsewhere.
+  const files = input.files.filter((file) => !isKeyAddress(file));
+  const { root } = layer({ ...input, files }, SchemaView.of(configSchema));
   const node = root && nodeAt(interpolate(root, input.env).root, ['server', 'admin']);
   const written = node?.kind === 'scalar' && typeof node.value === 'string' ? node.value : undefined;
   const valid = configSchema.safeParse({ server: { admin: written } });

@@ -2,6 +2,7 @@
 import { delimiter, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { ConfigInput } from '../config/load.ts';
+import { isKeyAddress, parseKeyAddress } from '../keys/key-address.ts';
 import type { Arguments } from './arguments.ts';
 import { UsageError } from './command.ts';
 import type { Option } from './command.ts';
@@ -12,7 +13,7 @@ export const CONFIG_OPTIONS = {
     short: 'c',
     multiple: true,
     placeholder: 'FILE',
-    help: 'A layer of the configuration; repeatable. Default: OUTRIGGER_CONFIG, then the packaged file.',
+    help: 'A layer: a file, or etcd://host/key, consul://host/key; repeatable. Default: OUTRIGGER_CONFIG.',
   },
   set: {
     type: 'string',
@@ -25,16 +26,27 @@ export const CONFIG_OPTIONS = {
 /** Several files are separated as in PATH: `:`, on Windows `;`. */
 const FILES_VARIABLE = 'OUTRIGGER_CONFIG';
 
-/** @throws UsageError for an empty file name */
+/** @throws UsageError for an empty file name, and for the address of a key that is none */
 export function configInput(args: Arguments, env: ConfigInput['env']): ConfigInput {
   const files = args.list('config') ?? fromEnvironment(env[FILES_VARIABLE]) ?? [packagedConfig()];
   if (files.includes('')) throw new UsageError('--config: expected the name of a file, got nothing');
+  for (const file of files.filter(isKeyAddress)) {
+    const address = parseKeyAddress(file);
+    // What was written may hold a password, so it is not repeated.
+    if (typeof address === 'string') throw new UsageError(`--config: ${address}`);
+  }
   return { files, env, sets: args.list('set') ?? [] };
 }
 
 function fromEnvironment(value: string | undefined): readonly string[] | undefined {
-  const files = (value ?? '').split(delimiter).filter((file) => file !== '');
+  const files = layersIn(value ?? '', delimiter).filter((file) => file !== '');
   return files.length > 0 ? files : undefined;
+}
+
+/** The address of a key has colons of its own as far as its path; in the key itself they are written `%3A`. */
+export function layersIn(value: string, separator: string): string[] {
+  if (separator !== ':') return value.split(separator);
+  return value.match(/(?:etcd|consul)(?:\+[a-z]*)?:\/\/[^/]*\/?[^:]*|[^:]+/g) ?? [];
 }
 
 /** Beside `src/` and `dist/` alike; told from the working directory where that is shorter. */

@@ -12,7 +12,7 @@ export const explain: Command = {
   run: async (args, io) => {
     const input = configInput(args, io.env);
     const { loadOrReport } = await import('./load.ts');
-    const loaded = loadOrReport(input, io);
+    const loaded = await loadOrReport(input, io);
     if (!loaded) return 1;
     const name = args.operand(0);
     const names = Object.keys(loaded.config.upstreams);

@@ -16,7 +16,7 @@ export const printConfig: Command = {
       import('../config/print.ts'),
       import('../config/schema.ts'),
     ]);
-    const loaded = loadOrReport(input, io);
+    const loaded = await loadOrReport(input, io);
     if (!loaded) return 1;
     io.out(print(configSchema, loaded, { origins: args.flag('origins') }));
     return 0;

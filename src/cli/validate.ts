@@ -1,11 +1,12 @@
 /**
  * `outrigger validate`: reads, checks and compiles a configuration as a start would, files it refers to included, but
- * opens no port and contacts nobody.
+ * opens no port and contacts nobody, but for the keys that its layers live in.
  */
 import type { ConfigInput } from '../config/load.ts';
 import type { Problem, ProblemFormat } from '../config/problem.ts';
 import type { Command, Io } from './command.ts';
 import { CONFIG_OPTIONS, configInput } from './config-input.ts';
+import { withKeys } from './fetch-keys.ts';
 
 const FORMATS = ['text', 'json', 'github'] as const satisfies readonly [ProblemFormat, ...ProblemFormat[]];
 
@@ -24,7 +25,7 @@ export const validate: Command = {
   },
   run: async (args, io) => {
     const format = args.choice('format', FORMATS);
-    const input = configInput(args, io.env);
+    const input = await withKeys(configInput(args, io.env));
     const result = await compile(input);
     await report(result, { format, input }, io);
     return result.summary === undefined ? 1 : 0;

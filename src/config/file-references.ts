@@ -1,5 +1,5 @@
 /** Files and directories that fields of the configuration name by path: where they are, and which files to watch. */
-import { dirname, resolve } from 'node:path';
+import { resolve } from 'node:path';
 import type { SchemaView } from './schema-view.ts';
 import type { MapEntry, MapNode, ScalarNode, TreeNode } from './tree.ts';
 
@@ -28,7 +28,7 @@ export function resolveFiles(root: MapNode, view: SchemaView): FileReferences {
 
 function absolute(node: ScalarNode, files: Set<string> | undefined): ScalarNode {
   if (typeof node.value !== 'string' || node.value === '' || node.failed) return node;
-  const base = node.place.kind === 'file' ? dirname(node.place.span.source.name) : '.';
+  const base = node.place.kind === 'file' ? node.place.span.source.directory : '.';
   const path = resolve(base, node.value);
   files?.add(path);
   return { ...node, value: path };

@@ -2,7 +2,7 @@
  * Replaces `${…}` inside text scalars, after parsing and after the layers are merged, so that a value can never add
  * structure and only the values in effect need their variables.
  */
-import { dirname, resolve } from 'node:path';
+import { resolve } from 'node:path';
 import type { Finding } from './finding.ts';
 import type { Path } from './path.ts';
 import { MAX_FILE_BYTES, readText } from '../schema/read-file.ts';
@@ -71,7 +71,7 @@ class Interpolator {
     const [only] = parts;
     const whole = parts.length === 1 && only !== undefined && only.kind !== 'text';
     try {
-      const value = this.#text(parts, dirname(node.place.span.source.name));
+      const value = this.#text(parts, node.place.span.source.directory);
       if (value === node.value) return node;
       return { ...node, text: node.value, value, interpolated: true, ...(whole && { untyped: true }) };
     } catch (error) {

@@ -5,6 +5,7 @@ import { mergeTrees } from './merge.ts';
 import { applyEnv, applySets } from './overrides.ts';
 import { parseYaml } from './parse.ts';
 import { readText } from '../schema/read-file.ts';
+import type { FileText } from '../schema/read-file.ts';
 import type { SchemaView } from './schema-view.ts';
 import { SourceText } from './source-text.ts';
 import type { MapNode } from './tree.ts';
@@ -17,6 +18,8 @@ export interface ConfigInput {
   readonly sets: readonly string[];
   /** Used instead of `files[0]` when given: embedded text. Relative `${file:…}` paths start at the working directory. */
   readonly texts?: readonly { readonly name: string; readonly text: string }[];
+  /** What stands under those of `files` that are keys somewhere else; relative paths in it start at the working directory. */
+  readonly fetched?: ReadonlyMap<string, FileText>;
 }
 
 /** One text, and its own tree where it parsed. */
@@ -39,11 +42,11 @@ export function layer(input: ConfigInput, view: SchemaView): Layered {
   const paths = texts.length > 0 ? input.files.slice(1) : input.files;
   const read = [
     ...texts.map(({ name, text }) => parseLayer(new SourceText(name, text))),
-    ...paths.map((path) => readLayer(path)),
+    ...paths.map((path) => readLayer(path, input.fetched?.get(path))),
   ];
   const layers = read.map((each) => each.layer);
   const findings = read.flatMap((each) => each.findings);
-  const files = paths.map((path) => resolve(path));
+  const files = paths.filter((path) => input.fetched?.has(path) !== true).map((path) => resolve(path));
   const trees = layers.flatMap(({ root }) => (root ? [root] : []));
   if (trees.length < layers.length) return { layers, root: undefined, findings, files };
   const merged = mergeLayers(trees);
@@ -74,14 +77,16 @@ interface ReadLayer {
   readonly findings: readonly Finding[];
 }
 
-function readLayer(path: string): ReadLayer {
-  const file = readText(path);
-  if (file.ok) return parseLayer(new SourceText(path, file.text));
-  const source = new SourceText(path, '');
+function readLayer(path: string, fetched: FileText | undefined): ReadLayer {
+  const content = fetched ?? readText(path);
+  const directory = fetched && '.';
+  if (content.ok) return parseLayer(new SourceText(path, content.text, directory));
+  const source = new SourceText(path, '', directory);
   const place = { kind: 'file', span: { source, start: 0, end: 0 } } as const;
+  const what = fetched ? 'the key' : 'the file';
   return {
     layer: { source, root: undefined },
-    findings: [{ place, path: [], message: `cannot read the file: ${file.reason}` }],
+    findings: [{ place, path: [], message: `cannot read ${what}: ${content.reason}` }],
   };
 }
 

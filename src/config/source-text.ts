@@ -1,4 +1,5 @@
 /** One configuration text and the arithmetic between offsets and the lines and columns that people see. */
+import { dirname } from 'node:path';
 
 export interface Position {
   /** From 1. */
@@ -8,14 +9,18 @@ export interface Position {
 }
 
 export class SourceText {
-  /** The file as the user named it. */
+  /** The file, or the key, as the user named it. */
   readonly name: string;
   /** Without a byte order mark. */
   readonly text: string;
+  /** Where relative paths in it start. */
+  readonly directory: string;
   #lineStarts: readonly number[] | undefined;
 
-  constructor(name: string, text: string) {
+  /** @param directory default: that of the file */
+  constructor(name: string, text: string, directory: string = dirname(name)) {
     this.name = name;
+    this.directory = directory;
     this.text = text.startsWith('\uFEFF') ? text.slice(1) : text;
   }
 

@@ -19,6 +19,14 @@ declare module '../core/events.ts' {
     };
     /** The source is of no use; the list stays. Once until it recovers. */
     'discovery-failed': { readonly upstream: string; readonly kind: string; readonly message: string };
+    /** Entries of the list that cannot be read, and could before or are new; the others count. */
+    'discovery-entries-refused': {
+      readonly upstream: string;
+      readonly kind: string;
+      /** The first few, each with why. */
+      readonly entries: readonly string[];
+      readonly count: number;
+    };
     /** The source is back. */
     'discovery-recovered': { readonly upstream: string; readonly kind: string; readonly awayMs: number };
   }
@@ -35,6 +43,9 @@ export interface DiscoveredDeps {
 /** More are refused: such a list is a mistake, and would take the memory that calls need. */
 export const MAX_ENDPOINTS = 10_000;
 
+/** As many entries that cannot be read are named at a time. */
+const MOST_NAMED = 5;
+
 const savedSchema = z.array(foundEndpointSchema).max(MAX_ENDPOINTS);
 
 export class Discovered implements EndpointSource, Persistent, Discoverer {
@@ -45,6 +56,7 @@ export class Discovered implements EndpointSource, Persistent, Discoverer {
   readonly #discoverer: Discoverer;
   readonly #first = Promise.withResolvers<void>();
   #fingerprint = '[]';
+  #refused: ReadonlyMap<string, string> = new Map();
   #heardAt: number | undefined;
   #failure: { readonly message: string; readonly since: number } | undefined;
   #disposed = false;
@@ -52,7 +64,7 @@ export class Discovered implements EndpointSource, Persistent, Discoverer {
   constructor(deps: DiscoveredDeps) {
     this.#deps = deps;
     this.#discoverer = deps.build({
-      replace: (endpoints) => this.#replace(endpoints),
+      replace: (endpoints, refused) => this.#replace(endpoints, refused),
       failed: (message) => this.#failed(message),
     });
   }
@@ -96,8 +108,12 @@ export class Discovered implements EndpointSource, Persistent, Discoverer {
     return true;
   }
 
-  #replace(endpoints: readonly EndpointDescription[]): void {
+  #replace(
+    endpoints: readonly EndpointDescription[],
+    refused: ReadonlyMap<string, string> = new Map(),
+  ): void {
     if (this.#disposed) return;
+    this.#refuse(refused);
     const list = withoutDuplicates(endpoints);
     if (list.length > MAX_ENDPOINTS)
       return this.#failed(`expected at most ${MAX_ENDPOINTS} endpoints, got ${list.length}`);
@@ -122,6 +138,15 @@ export class Discovered implements EndpointSource, Persistent, Discoverer {
       removed: originsOf(before, list),
       endpoints: list.length,
     });
+  }
+
+  #refuse(refused: ReadonlyMap<string, string>): void {
+    const fresh = [...refused].filter(([entry, why]) => this.#refused.get(entry) !== why);
+    this.#refused = refused;
+    if (fresh.length === 0) return;
+    const { emit, upstream, kind } = this.#deps;
+    const entries = fresh.slice(0, MOST_NAMED).map(([entry, why]) => `${entry}: ${why}`);
+    emit('discovery-entries-refused', { upstream, kind, entries, count: fresh.length });
   }
 
   #failed(message: string): void {

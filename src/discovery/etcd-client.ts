@@ -27,6 +27,13 @@ export interface EtcdKeys {
 /** What went wrong, fit for a log line; never with the password or a token. */
 export class EtcdError extends Error {
   override readonly name = 'EtcdError';
+  /** Of the answer; undefined where there was none, or a broken one. */
+  readonly status: number | undefined;
+
+  constructor(message: string, status?: number, cause?: unknown) {
+    super(message, { cause });
+    this.status = status;
+  }
 }
 
 const DEFAULT_TIMEOUT_MS = 5_000;
@@ -220,7 +227,7 @@ export class EtcdClient {
       throw new EtcdError(`etcd: ${member}${path}: there is no token in the answer`);
     }
     if (AUTH_IS_OFF.test(text)) return (this.#token = '');
-    throw new EtcdError(refused(answer.status, text, `${member}${path}`).message);
+    throw new EtcdError(refused(answer.status, text, `${member}${path}`).message, answer.status);
   }
 
   #parsed(answer: HttpAnswer, path: string, member: string): Fields {
@@ -236,7 +243,7 @@ export class EtcdClient {
     // The client's own words say already what was asked.
     const what = error instanceof Error ? error.message : String(error);
     const where = error instanceof HttpClientError ? '' : `${member}${path}: `;
-    return new EtcdError(`etcd: ${where}${what}`, { cause: error });
+    return new EtcdError(`etcd: ${where}${what}`, undefined, error);
   }
 }
 
@@ -259,7 +266,7 @@ const selection = ({ key, prefix }: EtcdKeys): { key: string; range_end?: string
 function refused(status: number, text: string, where: string): EtcdError {
   const stale = status === 401 || TOKEN_IS_STALE.test(text);
   const message = `etcd: ${where}: answered ${status}${reasonIn(text)}`;
-  return stale ? new TokenIsStale(message) : new EtcdError(message);
+  return stale ? new TokenIsStale(message, status) : new EtcdError(message, status);
 }
 
 /** etcd's own words, cut: whoever answers there need not be etcd. */

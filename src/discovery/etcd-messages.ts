@@ -7,6 +7,8 @@ export interface EtcdEntry {
   readonly key: string;
   /** UTF-8. Undefined: it was deleted, or its lease has run out. */
   readonly value: string | undefined;
+  /** Of the store when this came to be so. */
+  readonly revision: number;
 }
 
 export interface EtcdRange {
@@ -36,9 +38,11 @@ export interface EtcdWatched {
 export const fieldsOf = (value: unknown): Fields =>
   typeof value === 'object' && value !== null ? (value as Fields) : {};
 
-export const revisionOf = (message: Fields): number => {
-  const revision = Number(fieldsOf(message['header'])['revision'] ?? 0);
-  return Number.isSafeInteger(revision) ? revision : 0;
+export const revisionOf = (message: Fields): number => wholeNumber(fieldsOf(message['header'])['revision']);
+
+const wholeNumber = (text: unknown): number => {
+  const number = Number(text ?? 0);
+  return Number.isSafeInteger(number) ? number : 0;
 };
 
 export const clusterOf = (message: Fields): string => textOf(fieldsOf(message['header'])['cluster_id']);
@@ -49,8 +53,9 @@ const textOf = (value: unknown): string => (typeof value === 'string' ? value : 
 export function entriesIn(kvs: unknown): EtcdEntry[] {
   if (!Array.isArray(kvs)) return [];
   return kvs.flatMap((one) => {
-    const { key, value } = fieldsOf(one);
-    return typeof key === 'string' ? [{ key: decoded(key), value: decoded(value) }] : [];
+    const { key, value, mod_revision: revision } = fieldsOf(one);
+    if (typeof key !== 'string') return [];
+    return [{ key: decoded(key), value: decoded(value), revision: wholeNumber(revision) }];
   });
 }
 
@@ -76,9 +81,10 @@ function changesIn(events: unknown): EtcdEntry[] {
   if (!Array.isArray(events)) return [];
   return events.flatMap((event) => {
     const { type, kv } = fieldsOf(event);
-    const { key, value } = fieldsOf(kv);
+    const { key, value, mod_revision: revision } = fieldsOf(kv);
     if (typeof key !== 'string') return [];
-    return [{ key: decoded(key), value: type === 'DELETE' ? undefined : decoded(value) }];
+    const text = type === 'DELETE' ? undefined : decoded(value);
+    return [{ key: decoded(key), value: text, revision: wholeNumber(revision) }];
   });
 }
 

@@ -2,12 +2,14 @@
 import { z } from 'zod';
 import { duration } from '../schema/scalars.ts';
 import { dns } from './dns.ts';
+import { consul } from './consul.ts';
+import { etcd } from './etcd.ts';
 import { file } from './file.ts';
 import { kubernetes } from './kubernetes.ts';
 import type { DiscoveryKind } from './kind.ts';
 
 /** In the order of the docs. */
-export const DISCOVERY_KINDS = [file, dns, kubernetes] as const satisfies readonly AnyKind[];
+export const DISCOVERY_KINDS = [file, dns, consul, etcd, kubernetes] as const satisfies readonly AnyKind[];
 
 /** A kind whatever its options are. */
 type AnyKind = Omit<DiscoveryKind, 'build'> & { build(options: never, ...rest: never[]): unknown };

@@ -23,8 +23,11 @@ export interface DiscoveryDeps {
 
 /** Takes what was found. */
 export interface ListSink {
-  /** The whole list as it is now. An empty one counts: whoever doubts it must not pass it on. */
-  replace(endpoints: readonly EndpointDescription[]): void;
+  /**
+   * The whole list as it is now. An empty one counts: whoever doubts it must not pass it on.
+   * @param refused entries that could not be read, by name, and why: all that there are now, each is told of once
+   */
+  replace(endpoints: readonly EndpointDescription[], refused?: ReadonlyMap<string, string>): void;
   /**
    * The source is away, or says what cannot be true; the last good list stays.
    * @param message why, fit for a log line: no secrets

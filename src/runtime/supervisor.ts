@@ -48,6 +48,9 @@ export type Revive = (config: Config, parts: ReadonlyMap<string, unknown>) => Pr
 /** Brings the world outside the runtime (listeners) in line before a configuration is put in force. */
 export type Prepare = (config: Config) => Promise<{ commit(): void; abort(): void }>;
 
+/** Brings what stands under those layers of the configuration that are no files. Never rejects. */
+export type Fetch = () => Promise<NonNullable<ConfigInput['fetched']>>;
+
 export interface SupervisorDeps extends Omit<CompileDeps, 'recipient' | 'stores' | 'sharedIn'> {
   /** Brings configurations to life without contacting anybody, to see whether that can be done. */
   readonly offline?: boolean;
@@ -58,6 +61,7 @@ export class Supervisor {
   readonly #deps: SupervisorDeps;
   #prepare: Prepare = () => Promise.resolve({ commit: () => undefined, abort: () => undefined });
   #revive: Revive = () => Promise.resolve();
+  #fetch: Fetch | undefined;
   #runtime: Runtime | undefined;
   #loaded: LoadedConfig<Config> | undefined;
   #inventory: Inventory | undefined;
@@ -77,6 +81,10 @@ export class Supervisor {
 
   set revive(revive: Revive) {
     this.#revive = revive;
+  }
+
+  set fetch(fetch: Fetch) {
+    this.#fetch = fetch;
   }
 
   /** Everything that lives from one configuration to the next, by name. */
@@ -141,7 +149,8 @@ export class Supervisor {
   }
 
   async #reload(cause: string): Promise<ReloadResult> {
-    const result = loadConfig(configSchema, this.#input, checkConfig);
+    const fetched = await this.#fetch?.();
+    const result = loadConfig(configSchema, { ...this.#input, ...(fetched && { fetched }) }, checkConfig);
     this.#files = result.ok ? result.loaded.files : result.files;
     if (!result.ok) return this.#reject(result.problems, cause);
     if (this.#loaded?.hash === result.loaded.hash) return this.#unchanged();

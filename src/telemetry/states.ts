@@ -19,6 +19,8 @@ export interface States {
   agent(): AgentSnapshot | undefined;
   /** The embedded registry; undefined where there is none. */
   registry(): RegistryView | undefined;
+  /** The servers that layers of the configuration live in, and whether they are there. */
+  configSources(): readonly { readonly source: string; readonly up: boolean }[];
   upstreams(): readonly UpstreamState[];
 }
 

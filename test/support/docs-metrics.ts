@@ -19,6 +19,7 @@ export function registeredMetrics(): RegisteredMetric[] {
     storeIsUp: () => undefined,
     agent: () => undefined,
     registry: () => undefined,
+    configSources: () => [],
     upstreams: () => [],
   });
   return registry.getMetricsAsArray().map((metric) => {

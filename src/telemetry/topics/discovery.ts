@@ -39,6 +39,9 @@ export const discovery: Topic = {
     bus.on('discovery-failed', ({ upstream, kind, message }) =>
       log.warn({ upstream, kind, error: message }, 'discovery fails; the last good list stays'),
     );
+    bus.on('discovery-entries-refused', (event) =>
+      log.warn(event, 'entries that are no endpoints are left out'),
+    );
     bus.on('discovery-recovered', (event) => log.info(event, 'discovery works again'));
   },
 
@@ -47,6 +50,9 @@ export const discovery: Topic = {
       note('discovery-changed', upstream, { added: added.join(' '), removed: removed.join(' '), endpoints }),
     );
     bus.on('discovery-failed', ({ upstream, ...rest }) => note('discovery-failed', upstream, rest));
+    bus.on('discovery-entries-refused', ({ upstream, kind, entries, count }) =>
+      note('discovery-entries-refused', upstream, { kind, entries: entries.join(' | '), count }),
+    );
     bus.on('discovery-recovered', ({ upstream, ...rest }) => note('discovery-recovered', upstream, rest));
   },
 };

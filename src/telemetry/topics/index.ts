@@ -8,6 +8,7 @@ import { broadcast } from './broadcast.ts';
 import { bulkhead } from './bulkhead.ts';
 import { cache } from './cache.ts';
 import { circuitBreaker } from './circuit-breaker.ts';
+import { configKeys } from './config-keys.ts';
 import { configuration } from './configuration.ts';
 import { credentials } from './credentials.ts';
 import { deadline } from './deadline.ts';
@@ -40,6 +41,7 @@ export const TOPICS: readonly Topic[] = [
   bulkhead,
   cache,
   circuitBreaker,
+  configKeys,
   configuration,
   credentials,
   deadline,

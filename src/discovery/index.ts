@@ -2,10 +2,11 @@
 import { z } from 'zod';
 import { duration } from '../schema/scalars.ts';
 import { file } from './file.ts';
+import { registry } from './registry.ts';
 import type { DiscoveryKind } from './kind.ts';
 
 /** In the order of the docs. */
-export const DISCOVERY_KINDS = [file] as const satisfies readonly AnyKind[];
+export const DISCOVERY_KINDS = [file, registry] as const satisfies readonly AnyKind[];
 
 /** A kind whatever its options are. */
 type AnyKind = Omit<DiscoveryKind, 'build'> & { build(options: never, ...rest: never[]): unknown };

@@ -59,7 +59,11 @@ describe('registering', () => {
     expect((await ask('PUT', pathOf('a'), { body: 'x'.repeat(20_000) })).status).toBe(413);
     await ask('PUT', pathOf('a'), { body });
     const full = await ask('PUT', pathOf('b'), { body });
-    expect([full.status, full.json['code'], full.headers['retry-after']]).toEqual([503, 'registry_full', '5']);
+    expect([full.status, full.json['code'], full.headers['retry-after']]).toEqual([
+      503,
+      'registry_full',
+      '5',
+    ]);
   });
 
   it('of many at once keeps every one of them once', async () => {

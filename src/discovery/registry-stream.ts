@@ -142,7 +142,7 @@ class Reading {
     if (more) return;
     this.#changed = true;
     this.#settling = settlesInMs > 0;
-    this.#unsettled = settlesInMs > 0 ? new Map(before) : new Map();
+    this.#unsettled = settlesInMs > 0 ? new Map(before) : new Map<string, KnownInstance>();
     if (settlesInMs > 0) this.#settleIn(settlesInMs);
   }
 

@@ -43,7 +43,9 @@ async function watch(port: number, query = '', lastEventId?: string) {
 }
 
 const told = (frames: readonly Frame[]): string[] =>
-  frames.map(({ event, data }) => `${event} ${String(data['id'] ?? (data['instances'] as []).length)}`);
+  frames.map(
+    ({ event, data }) => `${event} ${(data['id'] as string | undefined) ?? (data['instances'] as []).length}`,
+  );
 
 describe('a watch', () => {
   it('begins with all there is, in pieces, and goes on with what changes', async () => {

@@ -65,7 +65,7 @@ export const endpoints: Topic = {
 
   journal(bus, note) {
     bus.on('endpoint-changed', ({ upstream, endpoint, from, to }) =>
-      note('endpoint-changed', upstream, { endpoint, from, to }),
+      note('endpoint-changed', upstream, { endpoint, from, to }, to),
     );
   },
 };

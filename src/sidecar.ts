@@ -84,13 +84,16 @@ export class Sidecar {
     const random = options.random ?? systemRandom;
     const clock = this.#clock;
     const { emit } = this.bus;
-    this.supervisor = new Supervisor(options.input, { clock, random, emit, watch: this.#connections });
+    this.registry = new RegistryHost({ clock, random, emit });
+    this.supervisor = new Supervisor(options.input, {
+      ...{ clock, random, emit, watch: this.#connections },
+      registry: this.registry.catalog,
+    });
     this.#keys = new ConfigKeys(options.input, { clock, random, emit });
     this.supervisor.fetch = () => this.#keys.fetch();
     this.dataPlane = new DataPlane({ clock, emit, supervisor: this.supervisor });
     this.supervisor.prepare = (config) => this.dataPlane.prepare(config);
     this.#state = new StateKeeper({ clock, emit });
-    this.registry = new RegistryHost({ clock, random, emit });
     this.supervisor.revive = (config, parts) => this.#revive(config, parts);
     this.playground = new PlaygroundHost({ clock, random });
     const { promise, resolve: exit } = Promise.withResolvers<number>();

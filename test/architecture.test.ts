@@ -106,6 +106,11 @@ const EXCEPTIONS: readonly Exception[] = [
     because: 'the type of what an operator may say to a circuit',
   },
   {
+    file: 'discovery/registry-stream.ts',
+    imports: 'streams',
+    because: 'a registry tells what changes as server-sent events, whose frames are read there',
+  },
+  {
     file: 'admin/guards.ts',
     imports: 'algorithms',
     because: 'who may ask by which name and token is the same on the registry',

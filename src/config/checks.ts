@@ -201,8 +201,17 @@ const limitsTokens = (options: RateLimitOptions | false | undefined): boolean =>
   options !== false &&
   ('limits' in options ? options.limits : [options]).some(({ tokens }) => tokens !== undefined);
 
-function checkRegistry({ registry, state }: Config): CheckProblem[] {
-  if (!registry?.shared || state.redis !== undefined) return [];
-  const message = 'expected state.redis: registries share their instances through it';
-  return [{ path: ['registry', 'shared'], message }];
+function checkRegistry({ registry, state, upstreams }: Config): CheckProblem[] {
+  const problems: CheckProblem[] = [];
+  if (registry?.shared && state.redis === undefined) {
+    const message = 'expected state.redis: registries share their instances through it';
+    problems.push({ path: ['registry', 'shared'], message });
+  }
+  for (const [name, { discovery }] of Object.entries(upstreams)) {
+    const { registry: from } = (discovery ?? {}) as { readonly registry?: { readonly url?: string } };
+    if (!from || from.url !== undefined || registry) continue;
+    const message = 'expected the URL of a registry: this sidecar has none of its own (registry)';
+    problems.push({ path: ['upstreams', name, 'discovery', 'registry', 'url'], message });
+  }
+  return problems;
 }

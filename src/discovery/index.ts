@@ -1,15 +1,23 @@
 /** The kinds of discovery there are, and the section of the configuration in which one is chosen. */
 import { z } from 'zod';
 import { duration } from '../schema/scalars.ts';
-import { dns } from './dns.ts';
 import { consul } from './consul.ts';
+import { dns } from './dns.ts';
 import { etcd } from './etcd.ts';
 import { file } from './file.ts';
-import { kubernetes } from './kubernetes.ts';
 import type { DiscoveryKind } from './kind.ts';
+import { kubernetes } from './kubernetes.ts';
+import { registry } from './registry.ts';
 
 /** In the order of the docs. */
-export const DISCOVERY_KINDS = [file, dns, consul, etcd, kubernetes] as const satisfies readonly AnyKind[];
+export const DISCOVERY_KINDS = [
+  file,
+  dns,
+  registry,
+  consul,
+  etcd,
+  kubernetes,
+] as const satisfies readonly AnyKind[];
 
 /** A kind whatever its options are. */
 type AnyKind = Omit<DiscoveryKind, 'build'> & { build(options: never, ...rest: never[]): unknown };

@@ -3,6 +3,7 @@ import type { z } from 'zod';
 import type { Clock } from '../core/clock.ts';
 import type { EndpointDescription } from '../core/endpoint.ts';
 import type { Random } from '../core/random.ts';
+import type { InstanceDirectory } from '../core/registry.ts';
 
 export interface DiscoveryKind<O extends z.ZodType = z.ZodType> {
   /** Its name in the configuration. */
@@ -19,6 +20,8 @@ export interface DiscoveryDeps {
   /** Name of the upstream that the list is for. */
   readonly upstream: string;
   readonly list: ListSink;
+  /** The registry of this process; undefined where nobody gave one, as for a mere check of a configuration. */
+  readonly registry?: InstanceDirectory | undefined;
 }
 
 /** Takes what was found. */

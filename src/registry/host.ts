@@ -27,9 +27,11 @@ export class RegistryHost {
   readonly catalog: Catalog;
   readonly #deps: RegistryHostDeps;
   #options: RegistryOptions | undefined;
-  #running: { readonly server: RegistryServer; readonly fixed: string } | undefined;
+  #running: { readonly server: RegistryServer; readonly options: RegistryOptions } | undefined;
   #sharing: { readonly sharing: Sharing; readonly through: SharedInstances } | undefined;
   #sweepTimer: TimerHandle | undefined;
+  /** The end of the last change: one reload may follow another at once. */
+  #changed: Promise<void> = Promise.resolve();
 
   constructor(deps: RegistryHostDeps) {
     this.#deps = deps;
@@ -63,33 +65,60 @@ export class RegistryHost {
   }
 
   /**
-   * Rejects when the address is not free. Address, token and bounds of the listener take a new listener; all else changes in
-   * place, and instances stay in any case.
+   * Another `listen` takes a new listener; it is there before the old one goes. All else changes in place, and instances stay
+   * in any case. Rejects when the address is not free: the old listener then goes on as it was.
    *
    * @param through what sidecars share; undefined: nothing
    */
-  async configure(options: RegistryOptions | undefined, through?: SharedInstances): Promise<void> {
-    if (!options) return this.close();
-    this.catalog.limits = options;
-    this.#options = options;
-    this.#share(options.shared ? through : undefined);
-    const { listen, token, maxWatchers, maxInstances, sweepInterval } = options;
-    const fixed = JSON.stringify({ listen, token, maxWatchers, maxInstances, sweepInterval });
-    if (this.#running?.fixed === fixed) return;
-    await this.#stopListening();
-    this.#running = {
-      server: await startRegistryServer(options, { ...this.#deps, catalog: this.catalog }),
-      fixed,
-    };
-    this.#armSweep();
+  configure(options: RegistryOptions | undefined, through?: SharedInstances): Promise<void> {
+    const changing = this.#changed.then(() => this.#follow(options, through));
+    this.#changed = changing.catch(() => {});
+    return changing;
   }
 
-  async close(): Promise<void> {
-    this.#options = undefined;
-    this.#share(undefined);
-    if (this.#sweepTimer) this.#deps.clock.clearTimer(this.#sweepTimer);
-    this.#sweepTimer = undefined;
+  close(): Promise<void> {
+    return this.configure(undefined);
+  }
+
+  async #follow(options: RegistryOptions | undefined, through?: SharedInstances): Promise<void> {
+    const before = this.#options;
+    this.#options = options;
+    this.#share(options?.shared ? through : undefined);
+    if (options) this.catalog.limits = options;
+    if (before?.sweepInterval !== options?.sweepInterval) this.#armSweep();
+    if (!options) await this.#stopListening();
+    else if (this.#running?.options.listen === options.listen) this.#adjust(this.#running.server, options);
+    else await this.#move(options);
+  }
+
+  #adjust(server: RegistryServer, options: RegistryOptions): void {
+    server.adjust(options);
+    this.#running = { server, options };
+  }
+
+  /** Nothing of the new options holds at the old address, where perhaps nobody would need a token by them. */
+  async #move(options: RegistryOptions): Promise<void> {
+    const old = this.#running;
+    if (old && portOf(options.listen) === old.server.address.port)
+      return this.#moveOnPort(options, old.options);
+    const server = await this.#listen(options);
+    this.#running = { server, options };
+    await old?.server.close();
+  }
+
+  /** One port on another of this machine's addresses: some systems give it only when the old one is gone. */
+  async #moveOnPort(options: RegistryOptions, old: RegistryOptions): Promise<void> {
     await this.#stopListening();
+    try {
+      this.#running = { server: await this.#listen(options), options };
+    } catch (error) {
+      this.#running = { server: await this.#listen(old), options: old };
+      throw error;
+    }
+  }
+
+  #listen(options: RegistryOptions): Promise<RegistryServer> {
+    return startRegistryServer(options, { ...this.#deps, catalog: this.catalog });
   }
 
   async #stopListening(): Promise<void> {
@@ -108,6 +137,7 @@ export class RegistryHost {
   #armSweep(): void {
     const { clock, random } = this.#deps;
     if (this.#sweepTimer) clock.clearTimer(this.#sweepTimer);
+    this.#sweepTimer = undefined;
     if (!this.#options) return;
     const ms = this.#options.sweepInterval * (1 - JITTER_RATIO * random.next());
     this.#sweepTimer = clock.setBackgroundTimer(ms, () => {
@@ -117,3 +147,5 @@ export class RegistryHost {
     });
   }
 }
+
+const portOf = (listen: string): number => Number(listen.slice(listen.lastIndexOf(':') + 1));

@@ -37,6 +37,8 @@ export interface RegistryServer {
   readonly address: { readonly host: string; readonly port: number };
   /** Clients that follow changes. */
   readonly watchers: number;
+  /** Takes over all of them but `listen`. Whoever follows with a token that counts no more is cut off. */
+  adjust(options: RegistryOptions): void;
   /** Breaks off every connection. May be called again. */
   close(): Promise<void>;
 }
@@ -52,7 +54,7 @@ export async function startRegistryServer(
 }
 
 class Listening implements RegistryServer {
-  readonly #options: RegistryOptions;
+  #options: RegistryOptions;
   readonly #deps: RegistryServerDeps;
   readonly #watchers: Watchers;
   readonly #server: Server;
@@ -74,7 +76,7 @@ class Listening implements RegistryServer {
       },
       (request, response) => void this.#serve(request, response),
     );
-    this.#server.maxConnections = options.maxInstances + options.maxWatchers + SPARE_CONNECTIONS;
+    this.#server.maxConnections = mostConnections(options);
   }
 
   get address(): { readonly host: string; readonly port: number } {
@@ -83,6 +85,13 @@ class Listening implements RegistryServer {
 
   get watchers(): number {
     return this.#watchers.count;
+  }
+
+  adjust(options: RegistryOptions): void {
+    const { token } = this.#options;
+    this.#options = options;
+    this.#server.maxConnections = mostConnections(options);
+    if (options.token !== undefined && options.token !== token) this.#watchers.cutAll();
   }
 
   async listen(): Promise<void> {
@@ -169,6 +178,9 @@ class Listening implements RegistryServer {
     return undefined;
   }
 }
+
+const mostConnections = ({ maxInstances, maxWatchers }: RegistryOptions): number =>
+  maxInstances + maxWatchers + SPARE_CONNECTIONS;
 
 function splitAt(text: string, mark: string): [string, string] {
   const at = text.indexOf(mark);

@@ -70,6 +70,11 @@ export class Watchers {
   close(): void {
     this.#unsubscribe();
     if (this.#timer) this.#deps.clock.clearTimer(this.#timer);
+    this.cutAll();
+  }
+
+  /** They may come again. */
+  cutAll(): void {
     for (const watcher of [...this.#open]) watcher.cut();
   }
 

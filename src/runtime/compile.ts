@@ -12,6 +12,7 @@ import { ModelCatalog } from '../core/model-catalog.ts';
 import type { Outcome } from '../core/outcome.ts';
 import type { CredentialIdentity, Next, Policy, PolicyDeps, Recipient, Scope } from '../core/policy.ts';
 import type { Random } from '../core/random.ts';
+import type { InstanceDirectory } from '../core/registry.ts';
 import type { Stores } from '../core/stores.ts';
 import type { Dialect } from '../core/dialect.ts';
 import { dialectOf } from '../dialects/index.ts';
@@ -52,6 +53,8 @@ export interface CompileDeps {
   readonly stores: (shared: boolean) => Stores;
   /** What the shared ones are built from, as plain data: a policy that uses them follows their changes. Default: nothing. */
   readonly sharedIn?: unknown;
+  /** The registry of this process, for discovery. */
+  readonly registry?: InstanceDirectory | undefined;
 }
 
 /** A configuration that is valid in itself but cannot be brought to life here. */

@@ -6,6 +6,7 @@ import { Cancellation } from '../core/cancellation.ts';
 import type { EndpointSource } from '../core/endpoint-source.ts';
 import type { Emit } from '../core/events.ts';
 import type { Random } from '../core/random.ts';
+import type { InstanceDirectory } from '../core/registry.ts';
 import { Discovered } from '../discovery/discovered.ts';
 import { FixedSource } from '../discovery/fixed.ts';
 import { chosenKind } from '../discovery/index.ts';
@@ -17,17 +18,19 @@ export interface SourceDeps {
   readonly random: Random;
   readonly emit: Emit;
   readonly inventory: Inventory;
+  /** Of this process. */
+  readonly registry?: InstanceDirectory | undefined;
 }
 
 export function sourceOf(
   upstream: string,
   { endpoints, discovery }: UpstreamConfig,
-  { clock, random, emit, inventory }: SourceDeps,
+  { clock, random, emit, inventory, registry }: SourceDeps,
 ): EndpointSource {
   if (!discovery) return new FixedSource(endpoints);
   const { kind, own } = chosenKind(discovery);
   return inventory.keep(`${upstream}/discovery`, [kind.key, own], () => {
-    const deps = { clock, random, upstream };
+    const deps = { clock, random, upstream, registry };
     const build: ConstructorParameters<typeof Discovered>[0]['build'] = (list) =>
       kind.build(own, { ...deps, list });
     return new Discovered({ clock, emit, upstream, kind: kind.key, build });

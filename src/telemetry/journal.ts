@@ -4,7 +4,7 @@ import type { Bus } from './bus.ts';
 import { TOPICS } from './topics/index.ts';
 
 export interface JournalEntry {
-  /** Counts from 1; gaps say that older entries were dropped. */
+  /** Counts from 1; gaps say that entries were dropped, or newer ones took their places. */
   readonly id: number;
   readonly time: string;
   readonly event: string;
@@ -12,14 +12,41 @@ export interface JournalEntry {
   readonly detail: Readonly<Record<string, string | number | boolean>>;
 }
 
-/** Enters one event. @param upstream undefined for what concerns the whole process */
-export type Note = (event: string, upstream: string | undefined, detail: JournalEntry['detail']) => void;
+/**
+ * Enters one event.
+ *
+ * @param upstream undefined for what concerns the whole process
+ * @param crowd a name for what may come in crowds, besides event and upstream: of many within seconds the first few are entries
+ * of their own, and one entry for the rest tells of the last, of how many `times` it happened and `since` when. Default: each
+ * is an entry of its own.
+ */
+export type Note = (
+  event: string,
+  upstream: string | undefined,
+  detail: JournalEntry['detail'],
+  crowd?: string,
+) => void;
+
+/** A crowd is what comes so long after the first; then another one begins. */
+const CROWD_MS = 10_000;
+/** Of a crowd, with entries of their own. */
+const FIRST_FEW = 3;
+
+interface Crowd {
+  readonly beganAt: number;
+  readonly since: string;
+  times: number;
+  /** For those after the first few. */
+  entry: JournalEntry | undefined;
+}
 
 export class Journal {
   readonly #clock: Clock;
   /** Entries kept. */
   limit = 1_000;
   readonly #entries: JournalEntry[] = [];
+  /** By event and crowd, oldest first; at most as many as entries. */
+  readonly #crowds = new Map<string, Crowd>();
   #lastId = 0;
 
   constructor(clock: Clock) {
@@ -27,7 +54,10 @@ export class Journal {
   }
 
   listen(bus: Bus): void {
-    const note: Note = (event, upstream, detail) => this.#add(event, upstream, detail);
+    const note: Note = (event, upstream, detail, crowd) => {
+      if (crowd === undefined) this.#add(event, upstream, detail);
+      else this.#join(`${event} ${upstream ?? ''} ${crowd}`, [event, upstream, detail]);
+    };
     for (const topic of TOPICS) topic.journal?.(bus, note);
   }
 
@@ -36,15 +66,49 @@ export class Journal {
     return this.#entries.filter(({ id }) => id > after);
   }
 
-  #add(event: string, upstream: string | undefined, detail: JournalEntry['detail']): void {
+  /** The entry for the rest gets a new id each time, so that whoever reads on hears of it. */
+  #join(name: string, [event, upstream, detail]: Parameters<Note>): void {
+    const crowd = this.#crowdOf(name);
+    crowd.times += 1;
+    if (crowd.times <= FIRST_FEW) {
+      this.#add(event, upstream, detail);
+      return;
+    }
+    const at = crowd.entry ? this.#entries.lastIndexOf(crowd.entry) : -1;
+    if (at >= 0) this.#entries.splice(at, 1);
+    crowd.entry = this.#add(event, upstream, { ...detail, times: crowd.times, since: crowd.since });
+  }
+
+  #crowdOf(name: string): Crowd {
+    const now = this.#clock.now();
+    const known = this.#crowds.get(name);
+    if (known && now - known.beganAt < CROWD_MS) return known;
+    const since = this.#clock.wallTime().toISOString();
+    const crowd: Crowd = { beganAt: now, since, times: 0, entry: undefined };
+    this.#crowds.delete(name);
+    this.#crowds.set(name, crowd);
+    this.#forgetCrowds(now);
+    return crowd;
+  }
+
+  #forgetCrowds(now: number): void {
+    for (const [name, { beganAt }] of this.#crowds) {
+      if (now - beganAt < CROWD_MS && this.#crowds.size <= this.limit) return;
+      this.#crowds.delete(name);
+    }
+  }
+
+  #add(event: string, upstream: string | undefined, detail: JournalEntry['detail']): JournalEntry {
     const time = this.#clock.wallTime().toISOString();
-    this.#entries.push({
+    const entry: JournalEntry = {
       id: ++this.#lastId,
       time,
       event,
       ...(upstream !== undefined && { upstream }),
       detail,
-    });
+    };
+    this.#entries.push(entry);
     if (this.#entries.length > this.limit) this.#entries.splice(0, this.#entries.length - this.limit);
+    return entry;
   }
 }

@@ -29,7 +29,7 @@ interface Collected {
 const text = (body: string, status = 200): Outcome =>
   respond(status, {
     headers: ['content-type', 'text/plain'],
-    body: new BytesBody(Buffer.from(body)) as never,
+    body: new BytesBody(Buffer.from(body)),
   });
 
 class Rig {

@@ -36,7 +36,7 @@ export interface TestRegistry {
   readonly host: RegistryHost;
   readonly events: EventLog;
   readonly port: number;
-  ask(method: string, path: string, options?: AskOptions): Promise<Asked>;
+  readonly ask: (method: string, path: string, options?: AskOptions) => Promise<Asked>;
 }
 
 export interface AskOptions {

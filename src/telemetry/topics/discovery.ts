@@ -47,7 +47,12 @@ export const discovery: Topic = {
 
   journal(bus, note) {
     bus.on('discovery-changed', ({ upstream, added, removed, endpoints }) =>
-      note('discovery-changed', upstream, { added: added.join(' '), removed: removed.join(' '), endpoints }),
+      note(
+        'discovery-changed',
+        upstream,
+        { added: added.join(' '), removed: removed.join(' '), endpoints },
+        '',
+      ),
     );
     bus.on('discovery-failed', ({ upstream, ...rest }) => note('discovery-failed', upstream, rest));
     bus.on('discovery-entries-refused', ({ upstream, kind, entries, count }) =>

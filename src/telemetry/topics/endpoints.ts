@@ -69,7 +69,7 @@ export const endpoints: Topic = {
 
   journal(bus, note) {
     bus.on('endpoint-changed', ({ upstream, endpoint, from, to }) =>
-      note('endpoint-changed', upstream, { endpoint, from, to }),
+      note('endpoint-changed', upstream, { endpoint, from, to }, to),
     );
     bus.on('panic-changed', ({ upstream, panicking, available, endpoints: all }) =>
       note('panic-changed', upstream, { panicking, available, endpoints: all }),

@@ -79,19 +79,24 @@ export const registry: Topic = {
     );
   },
 
+  // A whole fleet comes, or falls silent, within seconds.
   journal(bus, note) {
     bus.on('instance-registered', ({ service, instance, url, here }) =>
-      note('instance-registered', undefined, { service, instance, url, here }),
+      note('instance-registered', undefined, { service, instance, url, here }, service),
     );
     bus.on('instance-changed', ({ service, instance, from, to, here }) => {
-      if (from !== to) note('instance-changed', undefined, { service, instance, from, to, here });
+      if (from !== to)
+        note('instance-changed', undefined, { service, instance, from, to, here }, `${service} ${to}`);
     });
     bus.on('instance-expired', ({ service, instance, silentMs, here }) =>
-      note('instance-expired', undefined, { service, instance, silentMs, here }),
+      note('instance-expired', undefined, { service, instance, silentMs, here }, service),
     );
     bus.on('instance-left', ({ service, instance, reason, here }) =>
-      note('instance-left', undefined, { service, instance, reason, here }),
+      note('instance-left', undefined, { service, instance, reason, here }, `${service} ${reason}`),
     );
-    bus.on('registry-full', ({ limit, service }) => note('registry-full', undefined, { limit, service }));
+    // Whoever finds no place asks again, perhaps under another name.
+    bus.on('registry-full', ({ limit, service }) =>
+      note('registry-full', undefined, { limit, service }, limit),
+    );
   },
 };

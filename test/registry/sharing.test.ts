@@ -1,0 +1,104 @@
+/** Registries that share through a real Redis server. */
+import { describe, expect, it, onTestFinished } from 'vitest';
+import { systemClock } from '../../src/core/clock.ts';
+import { systemRandom } from '../../src/core/random.ts';
+import { redisSchema } from '../../src/schema/redis.ts';
+import { RedisConnection } from '../../src/stores/redis/connection.ts';
+import { RedisInstances } from '../../src/stores/redis/instances.ts';
+import { EventLog } from '../support/policy-kit.ts';
+import { hasRedis, startRedis } from '../support/redis-server.ts';
+import type { RedisServer } from '../support/redis-server.ts';
+import { registration, registryWith, statuses } from './fixture.ts';
+import type { TestRegistry } from './fixture.ts';
+
+const POLL = { interval: 10, timeout: 10_000 };
+
+/** One sidecar's. */
+async function side(server: RedisServer, ttl = '30s'): Promise<TestRegistry> {
+  const options = redisSchema.parse({ url: server.url, timeout: '1s' });
+  const emit = new EventLog().emit;
+  const connection = new RedisConnection(options, { clock: systemClock, random: systemRandom, emit });
+  onTestFinished(() => connection.dispose());
+  await connection.open();
+  return registryWith(
+    { shared: true, ttl, sweepInterval: '100ms', retention: '2s' },
+    { through: new RedisInstances(connection) },
+  );
+}
+
+const seenAt = ({ host }: TestRegistry): string[] => statuses(host.catalog);
+
+describe.skipIf(!hasRedis)('registries that share', () => {
+  it('list what registered at another, with all that it says, and what becomes of it', async () => {
+    await using server = await startRedis();
+    const [one, other] = [await side(server), await side(server)];
+    const said = registration('a', { zone: 'x', weight: 3, metadata: { tool: 'ünï' }, status: 'starting' });
+    one.host.catalog.register(said);
+    await expect.poll(() => seenAt(other), POLL).toEqual(['a starting']);
+    expect(other.host.catalog.instancesOf('search')[0]).toMatchObject({ ...said, here: false });
+    expect(one.host.catalog.instancesOf('search')[0]).toMatchObject({ here: true });
+    other.host.catalog.heartbeat('search', 'a', { status: 'up' });
+    await expect.poll(() => seenAt(one), POLL).toEqual(['a up']);
+    one.host.catalog.deregister('search', 'a');
+    await expect.poll(() => seenAt(other), POLL).toEqual([]);
+    expect(other.events.of('instance-left')).toMatchObject([{ here: false, reason: 'deregistered' }]);
+  });
+
+  it('let a lease run out once, and keep whoever beats anywhere', async () => {
+    await using server = await startRedis();
+    const [one, other] = [await side(server, '1s'), await side(server, '1s')];
+    one.host.catalog.register(registration('gone', { ttlMs: 1_000 }));
+    one.host.catalog.register(registration('here', { ttlMs: 1_000 }));
+    await expect.poll(() => seenAt(other), POLL).toHaveLength(2);
+    const beat = setInterval(() => other.host.catalog.heartbeat('search', 'here'), 200);
+    onTestFinished(() => clearInterval(beat));
+    await expect.poll(() => seenAt(one), POLL).toEqual(['gone down', 'here up']);
+    await expect.poll(() => seenAt(other), POLL).toEqual(['gone down', 'here up']);
+    const decided = [one, other].flatMap(({ events }) =>
+      events.of('instance-expired').map((event) => event.here),
+    );
+    expect(decided.sort()).toEqual([false, true]);
+    await expect.poll(() => [seenAt(one), seenAt(other)], POLL).toEqual([['here up'], ['here up']]);
+  });
+
+  it('serve on while Redis is away, keep what is told them, and tell it when it is back with nothing in it', async () => {
+    await using server = await startRedis();
+    const [one, other] = [await side(server), await side(server)];
+    one.host.catalog.register(registration('a'));
+    other.host.catalog.register(registration('b'));
+    await expect
+      .poll(() => [seenAt(one), seenAt(other)], POLL)
+      .toEqual([
+        ['a up', 'b up'],
+        ['a up', 'b up'],
+      ]);
+    await server.kill();
+    await expect
+      .poll(() => [one.host.view?.sharing, other.host.view?.sharing], POLL)
+      .toEqual(['away', 'away']);
+    one.host.catalog.register(registration('c'));
+    other.host.catalog.deregister('search', 'b');
+    expect(seenAt(one)).toEqual(['a up', 'b up', 'c up']);
+    await server.start();
+    await expect
+      .poll(() => [seenAt(one), seenAt(other)], POLL)
+      .toEqual(
+        [
+          ['a up', 'b up', 'c up'],
+          ['a up', 'b up', 'c up'],
+        ].map(() => expect.arrayContaining(['a up', 'c up']) as unknown as string[]),
+      );
+    const third = await side(server);
+    await expect.poll(() => seenAt(third), POLL).toEqual(expect.arrayContaining(['a up', 'c up']));
+  }, 30_000);
+
+  it('of which one begins later hears of a thousand, and of what left before only that it is not there', async () => {
+    await using server = await startRedis();
+    const one = await side(server);
+    for (let at = 0; at < 1_000; at++) one.host.catalog.register(registration(`i-${at}`));
+    one.host.catalog.deregister('search', 'i-0');
+    const other = await side(server);
+    await expect.poll(() => other.host.catalog.size, POLL).toBe(999);
+    expect(other.host.catalog.entry('search', 'i-0')).toBeUndefined();
+  }, 20_000);
+});

@@ -174,10 +174,12 @@ export class Sidecar {
     await this.admin.listen(config.server.admin);
     await this.#configure(config);
     const { hash } = this.supervisor.runtime;
-    this.log.logger.info(
-      { version: VERSION, hash, data: this.dataPlane.address(), admin: this.admin.address() },
-      'started',
-    );
+    const addresses = {
+      data: this.dataPlane.address(),
+      admin: this.admin.address(),
+      registry: this.registry.view?.listen,
+    };
+    this.log.logger.info({ version: VERSION, hash, ...addresses }, 'started');
   }
 
   /** Everything that follows the configuration and can do so without a new start. */

@@ -165,7 +165,7 @@ it('checks never overlap, and a check that hangs has failed at its timeout', asy
     status: 'down',
     lastCheck: { message: 'not done within 5000 ms' },
   });
-  keeper.stop();
+  void keeper.stop();
   await rig.clock.advance(0);
   expect([looks.underWay, rig.clock.pendingTimers]).toEqual([0, 0]);
 });

@@ -8,7 +8,7 @@ import { rawClient } from '../support/raw-client.ts';
 import type { RawClient } from '../support/raw-client.ts';
 
 /** Enough for /health, which asks nobody. */
-const NOBODY = {} as AdminDeps;
+const NOBODY = { agent: () => undefined } as AdminDeps;
 
 test('an address in use is one clear message, and leaves nothing behind', async () => {
   const other = createServer().listen(0, '127.0.0.1');

@@ -10,13 +10,17 @@ const ROUTES = [
   'GET /metrics',
   'GET /admin/upstreams',
   'GET /admin/upstreams/:name',
+  'GET /admin/upstreams/:name/statistics',
+  'GET /admin/scaling',
   'POST /admin/upstreams/:name/breaker',
   'POST /admin/upstreams/:name/endpoints',
   'POST /admin/upstreams/:name/cache/purge',
   'POST /admin/upstreams/:name/credentials',
+  'GET /admin/agent',
   'GET /admin/config',
   'POST /admin/reload',
   'GET /admin/events',
+  'GET /admin/registry',
 ];
 
 test('an unknown path is a 404 that lists what there is', async () => {

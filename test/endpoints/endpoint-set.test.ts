@@ -99,8 +99,10 @@ describe('endpointsOf', () => {
     ['http://host:80/', { origin: 'http://host', host: 'host', basePath: '' }],
     ['http://[::1]:9/a/b', { origin: 'http://[::1]:9', host: '[::1]:9', basePath: '/a/b' }],
   ])('%s', (text, expected) => {
+    const rest = { weight: 1, priority: 0, zone: undefined, metadata: {}, instance: undefined };
+    const serverName = new URL(text).hostname;
     expect(endpointsOf([{ url: text }])).toEqual([
-      { name: expected.origin, ...expected, weight: 1, priority: 0, zone: undefined, metadata: {} },
+      { name: expected.origin, ...expected, serverName, ...rest },
     ]);
   });
 

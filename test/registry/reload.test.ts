@@ -121,12 +121,14 @@ describe('moving on one port', () => {
     const { host, port, ask: askHere } = await registryWith({ token: 'the-token' });
     host.catalog.register(registration('a'));
     const at = (name: string) => registrySchema.parse({ listen: `${name}:${port}`, token: 'the-token' });
-    await host.configure(at('localhost'));
-    expect(host.view?.listen.port).toBe(port);
-    // Nobody's: it is for documentation.
-    await expect(host.configure(at('192.0.2.1'))).rejects.toThrow(/cannot listen on 192\.0\.2\.1/);
     const headers = bearing('the-token');
-    expect((await askHere('GET', pathOf('a'), { headers })).status).toBe(200);
+    for (let round = 0; round < 2; round++) {
+      // Nobody's: it is for documentation.
+      await expect(host.configure(at('192.0.2.1'))).rejects.toThrow(/cannot listen on 192\.0\.2\.1/);
+      expect((await askHere('GET', pathOf('a'), { headers })).status).toBe(200);
+      await host.configure(at('localhost'));
+      expect(host.view?.listen.port).toBe(port);
+    }
   });
 
   it('of two changes at once has the outcome of the second', async () => {

@@ -17,6 +17,7 @@ const ROUTES = [
   'GET /admin/config',
   'POST /admin/reload',
   'GET /admin/events',
+  'GET /admin/registry',
 ];
 
 test('an unknown path is a 404 that lists what there is', async () => {

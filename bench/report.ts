@@ -6,7 +6,7 @@ import type { Peer } from './peers/peer.ts';
 import { basePeer } from './peers/catalogue.ts';
 import type { ScenarioResult } from './rounds.ts';
 import type { Column } from './scenarios/scenario.ts';
-import type { Summary } from './statistics.ts';
+import { summarise, type Summary } from './statistics.ts';
 
 /** Median share of the proxy's core that others took, above which a verdict should not be believed. */
 const NOISE_WORTH_A_WORD = 0.15;
@@ -62,7 +62,13 @@ function cell({ figures }: PeerFigures, { key, digits }: Column): string {
   return summary ? `${summary.median.toFixed(digits)} ${range(summary, digits)}` : '–';
 }
 
-function percent(share: number): string {
+/** Median and what lies around it, or a dash for nothing. */
+export function spread(values: readonly number[], digits: number): string {
+  const summary = summarise(values);
+  return summary ? `${summary.median.toFixed(digits)} ${range(summary, digits)}` : '–';
+}
+
+export function percent(share: number): string {
   return `${(share * 100).toFixed(0)} %`;
 }
 
@@ -97,7 +103,7 @@ export function targetSection(verdicts: readonly Verdict[]): string {
 }
 
 /** The first row is the header. Columns are padded so that the source reads as a table too. */
-function table(rows: readonly (readonly string[])[]): string {
+export function table(rows: readonly (readonly string[])[]): string {
   const widths = (rows[0] ?? []).map((_, column) => Math.max(...rows.map((row) => row[column]?.length ?? 0)));
   const line = (cells: readonly string[]): string =>
     `| ${cells.map((text, column) => text.padEnd(widths[column] ?? 0)).join(' | ')} |`;

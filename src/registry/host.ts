@@ -23,11 +23,16 @@ export interface RegistryHostDeps {
   readonly emit: Emit;
 }
 
+interface Running {
+  readonly server: RegistryServer;
+  readonly options: RegistryOptions;
+}
+
 export class RegistryHost {
   readonly catalog: Catalog;
   readonly #deps: RegistryHostDeps;
   #options: RegistryOptions | undefined;
-  #running: { readonly server: RegistryServer; readonly options: RegistryOptions } | undefined;
+  #running: Running | undefined;
   #sharing: { readonly sharing: Sharing; readonly through: SharedInstances } | undefined;
   #sweepTimer: TimerHandle | undefined;
   /** The end of the last change: one reload may follow another at once. */
@@ -99,20 +104,23 @@ export class RegistryHost {
   /** Nothing of the new options holds at the old address, where perhaps nobody would need a token by them. */
   async #move(options: RegistryOptions): Promise<void> {
     const old = this.#running;
-    if (old && portOf(options.listen) === old.server.address.port)
-      return this.#moveOnPort(options, old.options);
+    if (old && portOf(options.listen) === old.server.address.port) return this.#moveOnPort(options, old);
     const server = await this.#listen(options);
     this.#running = { server, options };
     await old?.server.close();
   }
 
   /** One port on another of this machine's addresses: some systems give it only when the old one is gone. */
-  async #moveOnPort(options: RegistryOptions, old: RegistryOptions): Promise<void> {
+  async #moveOnPort(options: RegistryOptions, old: Running): Promise<void> {
+    const { host, port } = old.server.address;
     await this.#stopListening();
     try {
       this.#running = { server: await this.#listen(options), options };
     } catch (error) {
-      this.#running = { server: await this.#listen(old), options: old };
+      // Where any port was asked for, it is this one that clients know.
+      const listen = `${host.includes(':') ? `[${host}]` : host}:${port}`;
+      const server = await this.#listen({ ...old.options, listen });
+      this.#running = { server, options: old.options };
       throw error;
     }
   }

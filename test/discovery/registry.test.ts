@@ -5,7 +5,7 @@ import { systemClock } from '../../src/core/clock.ts';
 import type { EndpointDescription } from '../../src/core/endpoint.ts';
 import { seededRandom } from '../../src/core/random.ts';
 import { registry } from '../../src/discovery/registry.ts';
-import { startSidecar } from '../support/start-sidecar.ts';
+import { ownSidecar } from '../incidents/own-sidecar.ts';
 import { registration, registryWith } from '../registry/fixture.ts';
 import type { TestRegistry } from '../registry/fixture.ts';
 
@@ -95,26 +95,38 @@ describe('a sidecar with a registry', () => {
     await new Promise<void>((resolve) => agent.listen(0, '127.0.0.1', resolve));
     onTestFinished(() => void agent.close().closeAllConnections());
     const url = `http://127.0.0.1:${(agent.address() as AddressInfo).port}`;
-    await using running = await startSidecar(
-      'registry: { listen: "127.0.0.1:0" }\nupstreams: { search: { route: /search, discovery: { registry: { service: search } } } }',
-    );
+    const yaml = (more = '') =>
+      `registry: { listen: "127.0.0.1:0" }\nupstreams: { search: { route: /search, discovery: { registry: { service: search ${more} } } } }\n`;
+    await using running = await ownSidecar(yaml());
     const call = () => fetch(`http://127.0.0.1:${running.port}/search`);
     expect((await call()).status).toBe(503);
     const { port } = running.sidecar.registry.view?.listen ?? { port: 0 };
     await fetch(`http://127.0.0.1:${port}/v1/services/search/instances/a`, {
       method: 'PUT',
       headers: { 'content-type': 'application/json' },
-      body: JSON.stringify({ url }),
+      body: JSON.stringify({ url, metadata: { tool: 'web' } }),
     });
     await expect.poll(async () => (await call()).status, POLL).toBe(200);
-    const view = await fetch(`http://127.0.0.1:${running.adminPort}/admin/registry`);
+    const view = await fetch(`http://127.0.0.1:${running.sidecar.admin.address()?.port}/admin/registry`);
     expect(await view.json()).toMatchObject({
       instances: 1,
       sharing: 'off',
       services: [{ service: 'search' }],
     });
-    expect(await running.metric('outrigger_registry_instances', { service: 'search', status: 'up' })).toBe(1);
+    expect(await running.series('outrigger_registry_instances')).toContain(
+      'outrigger_registry_instances{service="search",status="up"} 1',
+    );
     expect(running.sidecar.journal.entries().map(({ event }) => event)).toContain('instance-registered');
+    // A discoverer of other options begins anew, and has the list before the first call.
+    expect(await running.edit(yaml(', metadata: { tool: web }'))).toMatchObject({
+      applied: true,
+      changed: true,
+    });
+    expect((await call()).status).toBe(200);
+    await running.edit(yaml(', metadata: { tool: other }'));
+    expect((await call()).status).toBe(503);
+    await running.edit(yaml());
+    expect((await call()).status).toBe(200);
     await fetch(`http://127.0.0.1:${port}/v1/services/search/instances/a`, { method: 'DELETE' });
     await expect.poll(async () => (await call()).status, POLL).toBe(503);
   });

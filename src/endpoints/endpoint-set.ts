@@ -182,7 +182,7 @@ export class EndpointSet {
     const { endpoints } = this.#choicesFor(exchange);
     const tried = this.#tried(exchange);
     const untried = tried.size === 0 ? endpoints : endpoints.filter(({ name }) => !tried.has(name));
-    const left = untried.length > 0 ? untried : allButTheLast(endpoints, exchange);
+    const left = untried.length > 0 ? untried : this.#beyond(exchange, tried);
     if (left.length <= 1) return left[0];
     const { affinity, balancer } = this.#deps;
     const again = tried.size > 0;
@@ -190,6 +190,19 @@ export class EndpointSet {
     if (affinity && key !== undefined) return left[affinity.balancer.pick(left, { key, again })];
     const candidates = this.#options.zone ? nearby(left, this.#options.zone) : left;
     return candidates[balancer.pick(candidates, { key: undefined, again })];
+  }
+
+  /**
+   * Where all have been tried that would be asked: those that are asked after them, as of the next priority; or else,
+   * of the same once more, not the one that failed just now.
+   */
+  #beyond(exchange: Exchange, tried: ReadonlySet<string>): readonly ReachableEndpoint[] {
+    const others = this.everyoneFor(exchange).filter(
+      ({ name, endpoint }) => endpoint.weight > 0 && !tried.has(name),
+    );
+    const { endpoints, panicking } = eligible(others, { panicThreshold: 0 });
+    if (endpoints.length > 0 && !panicking) return endpoints;
+    return allButTheLast(this.#choicesFor(exchange).endpoints, exchange);
   }
 
   #choicesFor(exchange: Exchange): Eligible {
@@ -250,7 +263,7 @@ const wayTo = ({ host, basePath }: Endpoint): string => host + basePath;
 
 const NONE: ReadonlySet<string> = new Set();
 
-/** Where all have been tried, the one that failed just now is the worst choice. */
+/** The one that failed just now is the worst choice. */
 function allButTheLast(
   endpoints: readonly ReachableEndpoint[],
   { attempts }: Exchange,

@@ -207,7 +207,7 @@ export class OutlierDetection implements Policy<Attempt> {
     if (!ejections.canSpare(name)) return 'last';
     const there = ejections.endpoints.filter(({ state }) => state !== 'draining' && state !== 'disabled');
     const ejected = there.filter((one) => one.ejected).length;
-    return ejected < Math.max(1, Math.floor(there.length * this.#options.maxEjected)) ? undefined : 'cap';
+    return ejected < Math.ceil(there.length * this.#options.maxEjected) ? undefined : 'cap';
   }
 
   #eject(record: EndpointRecord, reason: EjectionReason): void {

@@ -40,7 +40,7 @@ export const outlierDetectionSchema = z
     maxEjected: ratio
       .gt(0)
       .default(0.5)
-      .describe('Share of the endpoints that may be ejected at a time; one always may, but never the last.'),
+      .describe('Share of the endpoints that may be ejected at a time, rounded up; but never the last.'),
     probes: positiveCount
       .default(1)
       .describe('Calls, one at a time, that must succeed when the time is over, before it is back.'),

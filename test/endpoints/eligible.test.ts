@@ -6,7 +6,7 @@ import type { EndpointSet } from '../../src/endpoints/endpoint-set.ts';
 import type { Roster } from '../../src/endpoints/roster.ts';
 import { endpointSetOf, rosterOf } from '../support/endpoint-sets.ts';
 import { FakeClock } from '../support/fake-clock.ts';
-import { respond } from '../support/policy-kit.ts';
+import { attemptAt, exchangeAt, respond } from '../support/policy-kit.ts';
 
 type Parts = Omit<EndpointDescription, 'url'>;
 
@@ -122,5 +122,31 @@ describe('eligible', () => {
         },
       ),
     );
+  });
+});
+
+describe('a further try', () => {
+  const tries = (parts: Readonly<Record<string, Parts>>, count: number, degraded = ''): string => {
+    const { set, roster } = rig(parts);
+    for (const name of degraded) roster.member(urlOf(name)).setHealth('degraded');
+    const clock = new FakeClock();
+    const exchange = exchangeAt(clock);
+    return Array.from({ length: count }, () => {
+      const picked = set.pick(exchange);
+      if (picked) attemptAt(clock, exchange, picked.endpoint);
+      return picked?.endpoint.host[0] ?? '-';
+    }).join('');
+  };
+
+  it('goes to the next priority when all of the first have been tried, and then on in turn', () => {
+    expect(tries({ a: {}, b: { priority: 1 }, c: { priority: 2 } }, 4)).toBe('abca');
+  });
+
+  it('goes to one that is not quite well rather than where it has failed', () => {
+    expect(tries({ a: {}, b: {} }, 2, 'b')).toBe('ab');
+  });
+
+  it('does not go where nothing is to go', () => {
+    expect(tries({ a: {}, b: { weight: 0 } }, 2)).toBe('aa');
   });
 });

@@ -70,6 +70,8 @@ export interface EndpointCheckDeps {
 
 export class EndpointCheck {
   readonly member: CheckedMember;
+  /** The name by which it is asked. */
+  readonly host: string;
   readonly #name: string;
   readonly #options: CheckOptions;
   readonly #deps: EndpointCheckDeps;
@@ -84,6 +86,7 @@ export class EndpointCheck {
 
   constructor({ endpoint, member }: Checked, options: CheckOptions, deps: EndpointCheckDeps) {
     this.member = member;
+    this.host = endpoint.host;
     this.#name = endpoint.name;
     this.#options = options;
     this.#deps = deps;

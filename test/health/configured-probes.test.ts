@@ -18,7 +18,7 @@ afterEach(() => made.splice(0).forEach((probes) => probes.dispose()));
 const endpoint = (description: EndpointDescription): Endpoint => endpointsOf([description])[0]!;
 
 function look(options: object, at: Endpoint, tls = {}): Promise<ProbeResult> {
-  const parsed: ProbeOptions = healthCheckSchema.parse(options) as ProbeOptions;
+  const parsed: ProbeOptions = healthCheckSchema.parse(options);
   const probes = new ConfiguredProbes(parsed, { clock: systemClock, tls: { ca: testCa, ...tls } });
   made.push(probes);
   return runProbe(probes.probeFor(at), { clock: systemClock, timeoutMs: 2_000 });

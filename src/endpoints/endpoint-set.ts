@@ -54,6 +54,8 @@ export class EndpointSet {
   #eligibleAt: number | undefined;
   /** It tells of panics: of all variants of an upstream, only its own does. */
   #inForce = false;
+  /** Half of the list is as it was, the other half as it is. */
+  #following = false;
   /** It belongs to a configuration that is not in force any more: what it has is what it keeps. */
   #retired = false;
 
@@ -70,7 +72,8 @@ export class EndpointSet {
 
   /** Too few endpoints are well; all are used. */
   get panicking(): boolean {
-    return this.#choices().panicking;
+    // While a list is taken over, what comes of it is not known yet; and asking again and again would take too long.
+    return this.#following ? this.#eligible.panicking : this.#choices().panicking;
   }
 
   /**
@@ -237,6 +240,7 @@ export class EndpointSet {
     const { source, roster, now } = this.#deps;
     if (this.#retired || source.version === this.#sourceVersion) return;
     this.#sourceVersion = source.version;
+    this.#following = true;
     const before = new Map(this.#members.map((one) => [one.name, one]));
     const { slowStart } = this.#options;
     const next = endpointsOf(source.endpoints);
@@ -255,6 +259,9 @@ export class EndpointSet {
       return new ReachableEndpoint(endpoint, member, way, { slowStart, now });
     });
     this.#eligibleAt = undefined;
+    this.#following = false;
+    // What is told of a panic is told at once.
+    if (this.#inForce) this.#choices();
   }
 }
 

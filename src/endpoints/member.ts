@@ -10,6 +10,8 @@ import type { Ejectable, Trial } from '../core/ejections.ts';
 import type { CheckReport, EndpointState, Health, Operation, ReportedStatus } from '../core/endpoint.ts';
 
 export interface MemberDeps {
+  /** Tells it from others that had its name before. Default: 0. */
+  readonly serial?: number;
   /** Told of every change of the state that others see. */
   readonly onChange: (member: Member, from: EndpointState, to: EndpointState) => void;
   readonly now: () => number;
@@ -31,6 +33,7 @@ const RATES_MS = 60_000;
 
 export class Member implements Ejectable {
   readonly name: string;
+  readonly serial: number;
   /** Calls under way, bodies included. */
   active = 0;
   /** Calls that were begun. */
@@ -51,6 +54,7 @@ export class Member implements Ejectable {
 
   constructor(name: string, deps: MemberDeps) {
     this.name = name;
+    this.serial = deps.serial ?? 0;
     this.#deps = deps;
     this.#health = deps.health ?? 'unknown';
     this.availableSince = deps.now();

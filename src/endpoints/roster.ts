@@ -38,9 +38,12 @@ export class Roster implements Ejections {
   readonly #members = new Map<string, Member>();
   /** Undefined until a configuration is in force. */
   #census: Census | undefined;
+  /** What will be in force first; undefined once anything is. */
+  #coming: Census | undefined;
   #panicking = false;
   /** Changes whenever the state of an endpoint does. */
   version = 0;
+  #serial = 0;
   /** What is thought of endpoints that nobody has looked at. */
   #newcomers: Health;
 
@@ -55,6 +58,7 @@ export class Roster implements Ejections {
     if (known) return known;
     const { clock } = this.#deps;
     const member = new Member(name, {
+      serial: ++this.#serial,
       health: this.#newcomers,
       now: () => clock.now(),
       onChange: (_, from, to) => this.#changed(name, from, to),
@@ -68,8 +72,11 @@ export class Roster implements Ejections {
     return this.#members.get(member.name) === member;
   }
 
+  /** The endpoint of that name, if it is on the list; before any list is in force, on the one that is about to be. */
   find(name: string): Member | undefined {
-    return this.#members.get(name);
+    const list = this.#census ?? this.#coming;
+    // Who is asked for its members looks at its source first.
+    return list?.members.length === 0 ? undefined : this.#members.get(name);
   }
 
   get size(): number {
@@ -84,9 +91,15 @@ export class Roster implements Ejections {
     return this.#census?.canSpare(name) ?? false;
   }
 
+  /** That list will be in force, unless its configuration is refused. What an earlier process knew is of those on it. */
+  expect(census: Census): void {
+    if (!this.#census) this.#coming = census;
+  }
+
   /** From now on that is the list in force; all others are forgotten. */
   follow(census: Census): void {
     this.#census = census;
+    this.#coming = undefined;
     this.#retain(new Set(census.members.map(({ member }) => member.name)));
     this.panics(census.panicking);
   }

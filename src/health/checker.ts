@@ -85,9 +85,10 @@ export class HealthChecker {
     this.#followed = listed;
     const gone = new Map(this.#checks);
     for (const one of listed) {
-      const { name } = one.endpoint;
-      // One that went and came back between two looks is another.
-      if (this.#checks.get(name)?.member === one.member) gone.delete(name);
+      const { name, host } = one.endpoint;
+      const check = this.#checks.get(name);
+      // One that went and came back between two looks is another; one that is called something else is asked anew.
+      if (check?.member === one.member && check.host === host) gone.delete(name);
     }
     for (const [name, check] of gone) this.#forget(name, check);
     for (const one of listed) if (!this.#checks.has(one.endpoint.name)) this.#begin(one);

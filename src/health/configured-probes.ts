@@ -26,15 +26,18 @@ export class ConfiguredProbes implements Probes {
     this.#deps = deps;
   }
 
-  probeFor({ origin }: Endpoint): Probe {
+  /** By the names that calls go by: what was found may be an address that nobody's certificate has. */
+  probeFor(endpoint: Endpoint): Probe {
     const { http, tls, port } = this.#options;
     const { clock } = this.#deps;
     if (http !== undefined) {
       this.#client ??= new HttpClient(this.#deps);
-      return httpProbe(questionOf(http, origin, port), expectationOf(http), { clock, client: this.#client });
+      const question = questionOf(http, endpoint, port);
+      return httpProbe(question, expectationOf(http), { clock, client: this.#client });
     }
-    const address = addressOf(origin, port);
-    return tls !== undefined ? tlsProbe(address, this.#deps.tls, clock) : tcpProbe(address, clock);
+    const address = addressOf(endpoint.origin, port);
+    if (tls === undefined) return tcpProbe(address, clock);
+    return tlsProbe(address, { serverName: withoutBrackets(endpoint.serverName), ...this.#deps.tls }, clock);
   }
 
   dispose(): void {
@@ -44,15 +47,20 @@ export class ConfiguredProbes implements Probes {
 
 function questionOf(
   { path, method, headers, host }: HttpCheckOptions,
-  origin: string,
+  { origin, serverName }: Endpoint,
   port?: number,
 ): HttpQuestion {
+  const url = new URL(originAt(origin, port));
+  const ownHost = url.port === '' ? serverName : `${serverName}:${url.port}`;
   return {
     method,
-    url: originAt(origin, port) + path,
-    headers: { ...lowerCase(headers), ...(host !== undefined && { host }) },
+    url: url.origin + path,
+    serverName,
+    headers: { ...lowerCase(headers), host: host ?? ownHost },
   };
 }
+
+const withoutBrackets = (host: string): string => host.replace(/^\[|\]$/g, '');
 
 function originAt(origin: string, port: number | undefined): string {
   if (port === undefined) return origin;

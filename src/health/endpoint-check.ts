@@ -49,6 +49,7 @@ export interface CheckedMember {
   /** Calls that were begun. */
   readonly total: number;
   check: CheckReport | undefined;
+  /** Told of every change, and with every check that succeeds. */
   setHealth(health: Health): void;
 }
 
@@ -70,6 +71,8 @@ export interface EndpointCheckDeps {
 
 export class EndpointCheck {
   readonly member: CheckedMember;
+  /** The name by which it is asked. */
+  readonly host: string;
   readonly #name: string;
   readonly #options: CheckOptions;
   readonly #deps: EndpointCheckDeps;
@@ -84,6 +87,7 @@ export class EndpointCheck {
 
   constructor({ endpoint, member }: Checked, options: CheckOptions, deps: EndpointCheckDeps) {
     this.member = member;
+    this.host = endpoint.host;
     this.#name = endpoint.name;
     this.#options = options;
     this.#deps = deps;
@@ -138,8 +142,9 @@ export class EndpointCheck {
     this.member.check = { at: clock.wallMs(), result, detail, durationMs, successes, failures };
     emit('health-checked', { upstream, endpoint, result, durationMs, detail });
     if (failures === 1) emit('health-check-failed', { upstream, endpoint, detail });
+    // A success is news to an endpoint that is ejected, however well it was thought to be all the time.
+    if (result !== 'failed' || from !== to) this.member.setHealth(to);
     if (from === to) return;
-    this.member.setHealth(to);
     emit('health-changed', { upstream, endpoint, from, to, detail });
   }
 

@@ -89,6 +89,10 @@ interface Variant {
   readonly policies: Map<string, Policy<Scope>>;
 }
 
+const OF_ALL_ENDPOINTS = (ATTEMPT_POLICIES as readonly AnyModule<Attempt>[]).filter(
+  ({ sharedByEndpoints }) => sharedByEndpoints === true,
+);
+
 class UpstreamCompiler {
   readonly #name: string;
   readonly #config: UpstreamConfig;
@@ -113,6 +117,7 @@ class UpstreamCompiler {
   compile({ currency }: Config['usage']): LiveUpstream {
     const config = this.#config;
     const all = this.#pipeline({ owner: this.#name, differing: {}, policies: new Map() });
+    this.#roster.expect(all.endpoints);
     const { broadcast } = config;
     return new LiveUpstream({
       broadcast: broadcast ? new Broadcast(broadcast, this.#deps) : undefined,
@@ -144,6 +149,8 @@ class UpstreamCompiler {
   #pipeline(variant: Variant): Pick<LiveOverride, 'policies' | 'run'> & { readonly endpoints: EndpointSet } {
     const { clock, emit } = this.#deps;
     const exchangePolicies = this.#build<Exchange>(EXCHANGE_POLICIES, variant);
+    // Also while no endpoint is known: what an earlier process has learnt is given to the parts that there are by then.
+    this.#build<Attempt>(OF_ALL_ENDPOINTS, { ...variant, policies: new Map() });
     const endpoints = this.#endpoints(variant);
     const classify = classifier(this.#config.classify, this.#dialect, () => clock.wallTime());
     const select = selectEndpoint(endpoints, classify, { clock, emit, upstream: this.#name });
@@ -215,9 +222,11 @@ class UpstreamCompiler {
     const options = transportOptionsOf(this.#config);
     const { clock, watch } = this.#deps;
     const { origin, host, basePath } = endpoint;
+    // The connections of one that went, and came back while this configuration was not in force yet, are closed.
+    const { serial } = this.#roster.member(endpoint.name);
     const transport = this.#inventory.keep(
       `${this.#name}/endpoint/${endpoint.name}`,
-      { origin, host, basePath, options },
+      { origin, host, basePath, options, serial },
       () => new EndpointTransport(endpoint, options, { clock, watch }),
     );
     const policies = this.#build<Attempt>(ATTEMPT_POLICIES, variant, `/${endpoint.name}`);

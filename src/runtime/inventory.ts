@@ -43,7 +43,8 @@ export class Inventory {
     for (const [name, { value }] of this.#parts) {
       if (!names.some((one) => name === one || (one.endsWith('/') && name.startsWith(one)))) continue;
       this.#parts.delete(name);
-      this.#released.add(name);
+      // Names come and go for as long as the configuration is in force: of those, only what was there before matters.
+      if (this.#previous.has(name)) this.#released.add(name);
       taken.push(value);
     }
     return taken;

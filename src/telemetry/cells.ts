@@ -28,17 +28,16 @@ class Series<T> {
     for (const value of values) {
       let next = step.next.get(value);
       if (!next) {
+        // Not even the way there is remembered: names come and go for as long as the process lives.
+        if (this.cells.length >= MAX_SERIES) return this.#overflow();
         next = { next: new Map(), cell: undefined };
         step.next.set(value, next);
       }
       step = next;
     }
-    return (step.cell ??= this.#create(values));
-  }
-
-  #create(values: readonly string[]): T {
-    if (this.cells.length >= MAX_SERIES) return this.#overflow();
-    return this.#add(Object.fromEntries(this.#names.map((name, i) => [name, values[i] ?? ''])));
+    return (step.cell ??= this.#add(
+      Object.fromEntries(this.#names.map((name, i) => [name, values[i] ?? ''])),
+    ));
   }
 
   #shared: T | undefined;

@@ -17,6 +17,8 @@ export interface HttpCall {
   /** `http:` or `https:`. */
   readonly url: string;
   readonly headers?: Readonly<Record<string, string>>;
+  /** For SNI, and the one that the certificate must have; the client's `tls.serverName` stands above it. Default: the URL's host. */
+  readonly serverName?: string | undefined;
   readonly body?: string;
   /** Milliseconds to the end of the body; of a stream, to its head. */
   readonly timeoutMs: number;
@@ -57,6 +59,9 @@ export interface HttpClientDeps {
   /** How long an idle connection is kept, in milliseconds. Default 4 000. */
   readonly keepAliveMs?: number;
 }
+
+/** An option that undici takes and its types do not have: what a connection is made for, instead of the Host field. */
+type RequestOptions = NonNullable<Parameters<typeof request<null>>[1]> & { readonly servername: string };
 
 const DEFAULT_KEEP_ALIVE_MS = 4_000;
 const DEFAULT_MAX_BYTES = 2 ** 20;
@@ -115,11 +120,11 @@ export class HttpClient {
   }
 }
 
-/** Names the server by where the connection goes, or as told: never by the Host field, which may say something else. */
+/** Names the server as told, as every call tells: never by the Host field, which may say something else. */
 function connectorFor(tls: TlsOptions): buildConnector.connector {
   const connect = buildConnector({ ...certificatesOf(tls), timeout: CONNECT_TIMEOUT_MS });
   return (options, callback) => {
-    const name = tls.serverName ?? options.hostname;
+    const name = tls.serverName ?? options.servername ?? options.hostname;
     // An address is not allowed in SNI (RFC 6066 §3); for the empty string undici sends none.
     const servername = isIP(name.replace(/^\[|\]$/g, '')) === 0 ? name : '';
     connect({ ...options, servername }, callback);
@@ -145,14 +150,16 @@ class Running {
   }
 
   begin(dispatcher: Dispatcher): Promise<Dispatcher.ResponseData> {
-    const { method = 'GET', url, headers, body } = this.#call;
-    return request(url, {
+    const { method = 'GET', url, headers, body, serverName } = this.#call;
+    const options: RequestOptions = {
       dispatcher,
+      servername: serverName ?? new URL(url).hostname,
       method: method,
       signal: this.#abort.signal,
       ...(headers && { headers }),
       ...(body !== undefined && { body }),
-    });
+    };
+    return request(url, options);
   }
 
   untimed(): void {

@@ -19,9 +19,9 @@ const list = (...urls: readonly string[]): void => writeFileSync(path(), JSON.st
 const yaml = (more = ''): string =>
   `upstreams: { u: { route: /u, discovery: { file: "${path()}"${more} } } }\nstate: { dir: "${folder}" }`;
 
-async function get(port: number): Promise<{ status: number; body: string }> {
+async function get(port: number, target = '/u/x'): Promise<{ status: number; body: string }> {
   await using client = await rawClient(port);
-  void client.send(requestBytes({ path: '/u/x' }));
+  void client.send(requestBytes({ path: target }));
   const response = await client.response();
   return { status: response.status, body: await response.text() };
 }
@@ -75,6 +75,39 @@ test('the list outlives a restart when its source does not', async () => {
   expect(await get(again.port)).toEqual({ status: 200, body: 'a' });
 });
 
+test('what was learnt of those on the list outlives a restart with them: who is ejected, and which key is to rest', async () => {
+  await using a = await scriptedUpstream(() => respond({ status: 429, headers: { 'retry-after': '600' } }));
+  await using b = await scriptedUpstream(() => respond({ body: 'b' }));
+  await using dead = await scriptedUpstream([]);
+  dead.stopListening();
+  list(dead.origin, b.origin);
+  const learning = (): string =>
+    `upstreams:
+  u: { route: /u, discovery: { file: "${path()}" } }
+  v:
+    route: /v
+    discovery: { file: "${join(folder, 'others.yaml')}" }
+    credentials: { values: [sk-first-secret, sk-second-secret] }
+    policies: { retry: false }
+state: { dir: "${folder}" }`;
+  writeFileSync(join(folder, 'others.yaml'), JSON.stringify([a.origin]));
+  const learnt = (sidecar: Sidecar): unknown[] => {
+    const policy = (upstream: string, name: string) =>
+      sidecar.supervisor.runtime.upstreams.get(upstream)?.policies.get(name)?.snapshot();
+    return [policy('u', 'outlier-detection')?.['ejected'], policy('v', 'credentials')?.['keys']];
+  };
+  const expected = [1, [{ state: 'cooling' }, { state: 'ready' }]];
+  {
+    await using on = await startSidecar(learning());
+    for (let n = 0; n < 3; n++) await get(on.port);
+    await get(on.port, '/v/x');
+    expect(learnt(on.sidecar)).toMatchObject(expected);
+    await on.sidecar.stop();
+  }
+  await using again = await startSidecar(learning());
+  expect(learnt(again.sidecar)).toMatchObject(expected);
+});
+
 test('an endpoint that its source says is draining, down or degraded is treated as such', async () => {
   await using a = await scriptedUpstream(() => respond({ body: 'a' }));
   await using b = await scriptedUpstream(() => respond({ body: 'b' }));
@@ -113,6 +146,35 @@ test('a reload that changes other things leaves the list alone; one that is refu
     expect((await sidecar.reload('test')).applied).toBe(false);
     expect(sidecar.supervisor.parts.has('v/discovery')).toBe(false);
     expect((await get(sidecar.dataPlane.address()!.port)).body).toBe('a');
+  } finally {
+    await sidecar.close();
+  }
+});
+
+test('an endpoint that goes and comes back while a reload is on its way has connections that are kept', async () => {
+  await using a = await scriptedUpstream(() => respond({ body: 'a' }));
+  await using b = await scriptedUpstream(() => respond({ body: 'b' }));
+  list(a.origin);
+  const file = join(folder, 'outrigger.yaml');
+  const config = (more = ''): void =>
+    writeFileSync(file, `upstreams: { u: { route: /u, discovery: { file: "${path()}" } }${more} }`);
+  config();
+  const input = { files: [file], env: {}, sets: ['server.listen=127.0.0.1:0', 'server.admin=127.0.0.1:0'] };
+  const sidecar = await Sidecar.start({ input, watch: false, logTo: join(folder, 'log') });
+  const answer = async (): Promise<string> => (await get(sidecar.dataPlane.address()!.port)).body;
+  try {
+    expect(await answer()).toBe('a');
+    // Nobody has a list for the other one: the reload waits as long as it may.
+    config(`, v: { route: /v, discovery: { file: "${path()}.other", wait: 3s } }`);
+    const reload = sidecar.reload('test');
+    list(b.origin);
+    await expect.poll(answer).toBe('b');
+    list(a.origin);
+    await expect.poll(answer).toBe('a');
+    expect((await reload).applied).toBe(true);
+    expect(await answer()).toBe('a');
+    const { connections } = sidecar.supervisor.runtime.upstreams.get('u')!.endpoints.members[0]!;
+    expect(connections().connected).toBe(1);
   } finally {
     await sidecar.close();
   }

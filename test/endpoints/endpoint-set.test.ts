@@ -94,10 +94,16 @@ describe('EndpointSet', () => {
 
 describe('endpointsOf', () => {
   it.each([
-    ['http://host:8080', { origin: 'http://host:8080', host: 'host:8080', basePath: '' }],
-    ['https://api.test/v1/', { origin: 'https://api.test', host: 'api.test', basePath: '/v1' }],
-    ['http://host:80/', { origin: 'http://host', host: 'host', basePath: '' }],
-    ['http://[::1]:9/a/b', { origin: 'http://[::1]:9', host: '[::1]:9', basePath: '/a/b' }],
+    ['http://host:8080', { origin: 'http://host:8080', host: 'host:8080', serverName: 'host', basePath: '' }],
+    [
+      'https://api.test/v1/',
+      { origin: 'https://api.test', host: 'api.test', serverName: 'api.test', basePath: '/v1' },
+    ],
+    ['http://host:80/', { origin: 'http://host', host: 'host', serverName: 'host', basePath: '' }],
+    [
+      'http://[::1]:9/a/b',
+      { origin: 'http://[::1]:9', host: '[::1]:9', serverName: '[::1]', basePath: '/a/b' },
+    ],
   ])('%s', (text, expected) => {
     const rest = { weight: 1, priority: 0, zone: undefined, metadata: {}, instance: undefined };
     const serverName = new URL(text).hostname;

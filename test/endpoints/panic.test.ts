@@ -1,9 +1,14 @@
 import { describe, expect, it } from 'vitest';
+import { RoundRobin } from '../../src/balancing/round-robin.ts';
 import type { EventMap } from '../../src/core/events.ts';
+import { EndpointSet } from '../../src/endpoints/endpoint-set.ts';
 import { Roster } from '../../src/endpoints/roster.ts';
+import { ChangingSource } from '../support/changing-source.ts';
 import { endpointSetOf } from '../support/endpoint-sets.ts';
 import { FakeClock } from '../support/fake-clock.ts';
 import { respond } from '../support/policy-kit.ts';
+
+const down = (name: string) => ({ url: `http://${name}.test`, status: 'down' as const });
 
 function rig() {
   const clock = new FakeClock();
@@ -20,9 +25,21 @@ function rig() {
       roster,
       options: { panicThreshold, slowStart: { windowMs: 0, from: 1 }, checked: true },
     });
+  const changing = () => {
+    const source = new ChangingSource();
+    const way = {
+      send: () => Promise.resolve(respond()),
+      connections: () => ({ connected: 0, free: 0, running: 0 }),
+    };
+    const set = new EndpointSet({
+      ...{ source, roster, balancer: new RoundRobin(), now: () => clock.now(), reach: () => way },
+      left: ({ name }) => roster.forget(name),
+    });
+    return { source, set };
+  };
   const becomes = (name: string, health: 'healthy' | 'unhealthy') =>
     roster.member(`http://${name}.test`).setHealth(health);
-  return { told, generation, becomes };
+  return { told, generation, changing, becomes };
 }
 
 describe('a panic', () => {
@@ -70,5 +87,19 @@ describe('a panic', () => {
     before.dispose();
     becomes('b', 'unhealthy');
     expect(told).toEqual([]);
+  });
+
+  it('is none while one list takes the place of another, and is told with the list where it is one', () => {
+    const { told, changing } = rig();
+    const { source, set } = changing();
+    source.become('a', down('b'));
+    set.takeOver();
+    source.become(down('a'), 'b');
+    expect(set.members.map(({ member }) => member.state)).toEqual(['unhealthy', 'available']);
+    expect(told).toEqual([]);
+    source.become(down('a'), down('c'));
+    expect([set.members.length, told.map(({ panicking }) => panicking)]).toEqual([2, [true]]);
+    source.become('c');
+    expect([set.members.length, told.map(({ panicking }) => panicking)]).toEqual([1, [true, false]]);
   });
 });

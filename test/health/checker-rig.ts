@@ -97,7 +97,7 @@ export function checkerRig(options: Partial<CheckerOptions> = {}, random: Random
   };
 
   return {
-    ...{ clock, checker, looks, running, members, list, memberOf },
+    ...{ clock, checker, looks, running, members, lists, list, memberOf },
     start: async (...names: readonly string[]) => {
       list(...names);
       checker.start(() => lists.now);

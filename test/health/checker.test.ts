@@ -96,6 +96,31 @@ describe('an endpoint that fails and heals', () => {
     });
   });
 
+  it('tells its way back, while it is ejected, of every check that succeeds and of none that fails', async () => {
+    const { start, answer, member, clock } = checkerRig();
+    await start('a');
+    await clock.advance(5_000);
+    const checked: string[] = [];
+    member('a').setEjected(true, { calls: 'none', checked: (health) => checked.push(health) });
+    answer('a', 'failed');
+    await clock.advance(10_000);
+    expect([member('a').health, checked]).toEqual(['healthy', []]);
+    answer('a', 'ok');
+    await clock.advance(1_000);
+    await clock.advance(10_000);
+    expect(checked).toEqual(['healthy', 'healthy']);
+  });
+
+  it('is asked by the name that it has now', async () => {
+    const { start, lists, looksAt, clock } = checkerRig();
+    await start('a');
+    lists.now = lists.now.map((one) => ({ ...one, endpoint: { ...one.endpoint, host: 'b' } }));
+    await clock.advance(1_000);
+    expect(looksAt('a')).toHaveLength(1);
+    await clock.advance(10_000);
+    expect(looksAt('a')).toEqual([0, 6_000]);
+  });
+
   it('is still checked when it is drained or disabled', async () => {
     const { start, member, looksAt, clock } = checkerRig();
     await start('a');

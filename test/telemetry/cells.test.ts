@@ -33,3 +33,14 @@ it('a counter that has had too many labels counts new ones as `other`', async ()
   expect(all).toHaveLength(2_001);
   expect(all.at(-1)).toBe('c{a="other"} 10');
 });
+
+it('what is counted as `other` leaves no trace, and what was there before goes on', async () => {
+  const registry = new Registry();
+  const family = new CounterFamily(registry, { name: 'c', help: 'C.', labels: ['a', 'b'] });
+  for (let n = 0; n < 2_000; n++) family.add([`v${n}`, 'x']);
+  family.add(['v0', 'x']);
+  family.add(['v0', 'y']);
+  family.add(['new', 'x']);
+  const all = await samples(registry);
+  expect([all[0], all.length, all.at(-1)]).toEqual(['c{a="v0",b="x"} 2', 2_001, 'c{a="other",b="other"} 2']);
+});

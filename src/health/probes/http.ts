@@ -12,6 +12,8 @@ export interface HttpQuestion {
   readonly method?: string;
   /** Whole, with path and query. Redirects are not followed. */
   readonly url: string;
+  /** Name for SNI, and the one that the certificate must have. Default: the URL's host. */
+  readonly serverName?: string | undefined;
   /** Names in lower case. `host` is sent instead of the URL's host. */
   readonly headers?: Readonly<Record<string, string>>;
 }

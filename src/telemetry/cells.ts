@@ -10,53 +10,104 @@ export type Labels = Readonly<Record<string, string>>;
 /** Series per metric beyond which everything new is counted as `other`; configured names stay far below it. */
 const MAX_SERIES = 2_000;
 
+/**
+ * Where there is no room, series go that have stood still for so many scrapes: they are those of endpoints that have come
+ * and gone. At the usual 15 s that is an hour.
+ */
+const IDLE_SCRAPES = 240;
+
+interface Entry<T> {
+  readonly cell: T;
+  readonly values: readonly string[];
+  /** Number of the scrape after which it was touched last. */
+  touchedAt: number;
+}
+
+interface Step<T> {
+  readonly next: Map<string, Step<T>>;
+  entry: Entry<T> | undefined;
+}
+
 /** A series and its way there, one label a step: looking it up makes no strings and no garbage. */
 class Series<T> {
   readonly #names: readonly string[];
   readonly #make: (labels: Labels) => T;
-  readonly #root: Step<T> = { next: new Map(), cell: undefined };
-  readonly cells: T[] = [];
+  readonly #root: Step<T> = { next: new Map(), entry: undefined };
+  #entries: Entry<T>[] = [];
+  #shared: T | undefined;
+  #scrapes = 0;
+  /** The scrape after which there was no room to be made. */
+  #fullSince: number | undefined;
 
   constructor(names: readonly string[], make: (labels: Labels) => T) {
     this.#names = names;
     this.#make = make;
   }
 
-  /** @param values in the order of the names */
-  at(values: readonly string[]): T {
-    let step = this.#root;
-    for (const value of values) {
-      let next = step.next.get(value);
-      if (!next) {
-        // Not even the way there is remembered: names come and go for as long as the process lives.
-        if (this.cells.length >= MAX_SERIES) return this.#overflow();
-        next = { next: new Map(), cell: undefined };
-        step.next.set(value, next);
-      }
-      step = next;
-    }
-    return (step.cell ??= this.#add(
-      Object.fromEntries(this.#names.map((name, i) => [name, values[i] ?? ''])),
-    ));
+  /** All cells, for a scrape. */
+  scrape(): T[] {
+    this.#scrapes += 1;
+    const cells = this.#entries.map(({ cell }) => cell);
+    return this.#shared === undefined ? cells : [...cells, this.#shared];
   }
 
-  #shared: T | undefined;
+  /** @param values in the order of the names */
+  at(values: readonly string[]): T {
+    const entry = this.#find(values) ?? this.#add(values);
+    if (!entry) return this.#overflow();
+    entry.touchedAt = this.#scrapes;
+    return entry.cell;
+  }
+
+  #find(values: readonly string[]): Entry<T> | undefined {
+    let step: Step<T> | undefined = this.#root;
+    for (const value of values) {
+      step = step.next.get(value);
+      if (!step) return undefined;
+    }
+    return step.entry;
+  }
+
+  #add(values: readonly string[]): Entry<T> | undefined {
+    if (this.#entries.length >= MAX_SERIES && !this.#makeRoom()) return undefined;
+    const entry = { cell: this.#cellOf((i) => values[i] ?? ''), values: [...values], touchedAt: 0 };
+    this.#entries.push(entry);
+    this.#put(entry);
+    return entry;
+  }
+
+  #put(entry: Entry<T>): void {
+    let step = this.#root;
+    for (const value of entry.values) {
+      const next: Step<T> = step.next.get(value) ?? { next: new Map(), entry: undefined };
+      step.next.set(value, next);
+      step = next;
+    }
+    step.entry = entry;
+  }
+
+  /** Prometheus takes a series that goes and comes back for one that was reset. */
+  #makeRoom(): boolean {
+    if (this.#fullSince === this.#scrapes) return false;
+    const kept = this.#entries.filter(({ touchedAt }) => this.#scrapes - touchedAt < IDLE_SCRAPES);
+    const found = kept.length < this.#entries.length;
+    this.#fullSince = found ? undefined : this.#scrapes;
+    if (!found) return false;
+    this.#entries = kept;
+    this.#root.next.clear();
+    this.#root.entry = undefined;
+    for (const entry of kept) this.#put(entry);
+    return true;
+  }
 
   #overflow(): T {
-    this.#shared ??= this.#add(Object.fromEntries(this.#names.map((name) => [name, 'other'])));
+    this.#shared ??= this.#cellOf(() => 'other');
     return this.#shared;
   }
 
-  #add(labels: Labels): T {
-    const cell = this.#make(labels);
-    this.cells.push(cell);
-    return cell;
+  #cellOf(valueOf: (index: number) => string): T {
+    return this.#make(Object.fromEntries(this.#names.map((name, i) => [name, valueOf(i)])));
   }
-}
-
-interface Step<T> {
-  readonly next: Map<string, Step<T>>;
-  cell: T | undefined;
 }
 
 interface Cell {
@@ -84,7 +135,7 @@ export class CounterFamily<Name extends string> {
       registers: [registry],
       collect() {
         this.reset();
-        for (const { labels, value } of series.cells) this.inc(labels as Record<Name, string>, value);
+        for (const { labels, value } of series.scrape()) this.inc(labels as Record<Name, string>, value);
       },
     });
   }
@@ -132,7 +183,7 @@ export class HistogramFamily<Name extends string> {
       labelNames: [...labelNames],
       get: async () => ({
         ...{ name, help, type: 'histogram', aggregator: 'sum' },
-        values: series.cells.flatMap((cell) => publish(name, buckets, cell)),
+        values: series.scrape().flatMap((cell) => publish(name, buckets, cell)),
       }),
     };
     registry.registerMetric(published as unknown as Histogram<string>);

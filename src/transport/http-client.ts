@@ -79,6 +79,7 @@ export class HttpClient {
       bodyTimeout: 0,
       keepAliveTimeout: keepAliveMs,
       keepAliveMaxTimeout: keepAliveMs,
+      allowH2: false,
       connect: connectorFor(tls),
     });
   }

@@ -44,3 +44,17 @@ it('what is counted as `other` leaves no trace, and what was there before goes o
   const all = await samples(registry);
   expect([all[0], all.length, all.at(-1)]).toEqual(['c{a="v0",b="x"} 2', 2_001, 'c{a="other",b="other"} 2']);
 });
+
+it('series that stand still for long make room for new ones, and come back from 0', async () => {
+  const registry = new Registry();
+  const family = new CounterFamily(registry, { name: 'c', help: 'C.', labels: ['a'] });
+  for (let n = 0; n < 2_000; n++) family.add([`v${n}`], 5);
+  for (let n = 0; n < 240; n++) {
+    family.add(['v7']);
+    await registry.getMetricsAsJSON();
+  }
+  family.add(['new']);
+  family.add(['v0']);
+  family.add(['v7']);
+  expect(await samples(registry)).toEqual(['c{a="v7"} 246', 'c{a="new"} 1', 'c{a="v0"} 1']);
+});

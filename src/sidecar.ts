@@ -76,6 +76,8 @@ export class Sidecar {
   readonly #connections = new ConnectionWatch();
   #adminAddress: string | undefined;
   #files: ReturnType<typeof watchFiles> | undefined;
+  /** Nothing may come to life any more. */
+  #released = false;
   #stopping: Promise<{ readonly brokenOff: number }> | undefined;
 
   private constructor(options: SidecarOptions) {
@@ -132,10 +134,10 @@ export class Sidecar {
 
   /** Reads the configuration again; see {@link Supervisor.reload}. */
   async reload(cause: string): Promise<ReloadResult> {
-    if (this.#stopping) return this.supervisor.refuse('the sidecar is stopping', cause);
+    if (this.#stopping || this.#released) return this.supervisor.refuse('the sidecar is stopping', cause);
     const result = await this.supervisor.reload(cause);
     this.#files?.update(this.supervisor.files);
-    if (!result.applied || !result.changed) return result;
+    if (!result.applied || !result.changed || this.#released) return result;
     try {
       await this.#configure(this.supervisor.config);
     } catch (error) {
@@ -225,6 +227,8 @@ export class Sidecar {
   }
 
   async #release(): Promise<void> {
+    this.#released = true;
+    this.supervisor.end();
     this.#files?.close();
     this.#keys.dispose();
     await this.dataPlane.close();

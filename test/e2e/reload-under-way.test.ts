@@ -137,3 +137,19 @@ describe('the listener of an upstream', () => {
     expect(await askAt(port)).toBe('/a/x');
   });
 });
+
+it('a reload that is under way when everything is closed brings nothing to life afterwards', async () => {
+  const [port = 0, extra = 0] = await freePorts(2);
+  await using upstream = await scriptedUpstream([]);
+  const own = await ownSidecar(apiAt(upstream.origin));
+  const away = `late: { listen: "127.0.0.1:${port}", discovery: { file: /nowhere/endpoints.yaml, wait: 1h } }`;
+  const reloading = own.edit(
+    `${apiAt(upstream.origin, '', away)}registry: { listen: "127.0.0.1:${extra}" }\n`,
+  );
+  await own.until('discovery-failed');
+  await own.sidecar.close();
+  expect(await reloading).toMatchObject({ applied: false });
+  for (const one of [port, extra]) await expect(request(one, { path: '/' })).rejects.toThrow(/ECONNREFUSED/);
+  expect(await own.sidecar.reload('test')).toMatchObject({ applied: false });
+  expect(own.clock.pendingTimers).toBe(0);
+});

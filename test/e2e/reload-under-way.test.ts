@@ -153,3 +153,21 @@ it('a reload that is under way when everything is closed brings nothing to life 
   expect(await own.sidecar.reload('test')).toMatchObject({ applied: false });
   expect(own.clock.pendingTimers).toBe(0);
 });
+
+it('an address that is not free holds up nothing else, and is asked for again by the next reload', async () => {
+  await using upstream = await scriptedUpstream([]);
+  await using own = await ownSidecar(apiAt(upstream.origin));
+  const taken = createServer().listen(0, '127.0.0.1');
+  await once(taken, 'listening');
+  const { port } = taken.address() as AddressInfo;
+  const agent = 'agent: { service: planner, address: "http://127.0.0.1:9", check: { tcp: {} } }';
+  const yaml = `${apiAt(upstream.origin)}registry: { listen: "127.0.0.1:${port}" }\n${agent}\n`;
+  expect(await own.edit(yaml)).toMatchObject({ applied: true });
+  const [failed] = await own.until('internal-error');
+  expect(failed?.error.message).toContain('registry.listen');
+  expect(own.sidecar.agent.snapshot).toMatchObject({ service: 'planner' });
+  taken.close();
+  await once(taken, 'close');
+  expect(await own.sidecar.reload('test')).toMatchObject({ applied: true, changed: false });
+  expect(own.sidecar.registry.view?.listen).toMatchObject({ port });
+});

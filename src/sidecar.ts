@@ -76,6 +76,10 @@ export class Sidecar {
   readonly #connections = new ConnectionWatch();
   #adminAddress: string | undefined;
   #files: ReturnType<typeof watchFiles> | undefined;
+  /** Everything is where the configuration wants it; otherwise the next reload tries again, changed or not. */
+  #followed = true;
+  /** Nothing may come to life any more. */
+  #released = false;
   #stopping: Promise<{ readonly brokenOff: number }> | undefined;
 
   private constructor(options: SidecarOptions) {
@@ -132,12 +136,14 @@ export class Sidecar {
 
   /** Reads the configuration again; see {@link Supervisor.reload}. */
   async reload(cause: string): Promise<ReloadResult> {
-    if (this.#stopping) return this.supervisor.refuse('the sidecar is stopping', cause);
+    if (this.#stopping || this.#released) return this.supervisor.refuse('the sidecar is stopping', cause);
     const result = await this.supervisor.reload(cause);
     this.#files?.update(this.supervisor.files);
-    if (!result.applied || !result.changed) return result;
+    if (!result.applied || this.#released || (!result.changed && this.#followed)) return result;
     try {
+      this.#followed = false;
       await this.#configure(this.supervisor.config);
+      this.#followed = true;
     } catch (error) {
       // The configuration is in force all the same; only playground, registry or agent are not where they should be.
       this.bus.emit('internal-error', { where: 'reload', error: error as Error });
@@ -172,7 +178,7 @@ export class Sidecar {
     this.#state.start(() => new Map([...this.supervisor.parts, ...this.registry.parts]));
     for (const change of WORTH_WRITING) this.bus.on(change, () => this.#state.writeSoon());
     await this.admin.listen(config.server.admin);
-    await this.#configure(config);
+    await this.#configure(config, true);
     const { hash } = this.supervisor.runtime;
     const addresses = {
       data: this.dataPlane.address(),
@@ -183,19 +189,21 @@ export class Sidecar {
   }
 
   /** Everything that follows the configuration and can do so without a new start. */
-  async #configure(config: Config): Promise<void> {
+  async #configure(config: Config, isStart = false): Promise<void> {
     this.#adminAddress ??= config.server.admin;
     if (config.server.admin !== this.#adminAddress)
       this.bus.emit('restart-needed', { setting: 'server.admin' });
     this.#state.configure(config.state);
     this.journal.limit = config.admin.journal;
     this.log.configure(config.logging);
-    await Promise.all([
+    const followed = await Promise.allSettled([
       this.playground.configure(config.playground),
       this.registry.configure(config.registry, this.supervisor.sharedInstances),
     ]);
-    // After the registry, in which it may stand.
-    this.agent.configure(config.agent);
+    const failed = followed.find(({ status }) => status === 'rejected') as PromiseRejectedResult | undefined;
+    // After the registry, in which it may stand. A start that fails registers nobody.
+    if (!failed || !isStart) this.agent.configure(config.agent);
+    if (failed) throw failed.reason;
   }
 
   async #revive(config: Config, parts: ReadonlyMap<string, unknown>): Promise<void> {
@@ -227,6 +235,8 @@ export class Sidecar {
   }
 
   async #release(): Promise<void> {
+    this.#released = true;
+    this.supervisor.end();
     this.#files?.close();
     this.#keys.dispose();
     await this.dataPlane.close();

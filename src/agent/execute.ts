@@ -88,6 +88,8 @@ class Running {
     const closed = once(this.#child, 'close').catch(() => undefined);
     try {
       const [code, by] = (await once(this.#child, 'exit')) as [number | null, NodeJS.Signals | null];
+      // Also what has let go of its output: a check that leaves something behind would do so every few seconds.
+      if (this.#execution.leftovers === 'kill') this.#killGroup();
       await this.#lastOutput(closed);
       return this.#told(code, by);
     } catch (error) {

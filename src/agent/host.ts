@@ -7,7 +7,7 @@ import type { Clock } from '../core/clock.ts';
 import type { Emit } from '../core/events.ts';
 import type { Random } from '../core/random.ts';
 import type { InstanceRegistrar } from '../core/registry.ts';
-import { identityOf, programsIn } from '../schema/agent.ts';
+import { identityOf } from '../schema/agent.ts';
 import type { AgentOptions } from '../schema/agent.ts';
 import type { AgentRegisterOptions } from '../schema/agent-register.ts';
 import { HttpClient } from '../transport/http-client.ts';
@@ -25,11 +25,6 @@ export interface AgentHostDeps {
   readonly exit: (code: number) => void;
   /** The registry of this sidecar. */
   readonly registry: InstanceRegistrar;
-  /**
-   * Whether the section may make the sidecar run programs. False for a configuration that came over the network, unless the
-   * operator allowed it on this machine: whoever may write there could run anything here.
-   */
-  readonly mayRunPrograms?: () => boolean;
 }
 
 interface Kept {
@@ -57,11 +52,9 @@ export class AgentHost {
     return this.#kept?.keeper.snapshot;
   }
 
-  /** @throws Error where the section runs programs and may not; what was kept goes on then */
   configure(options: AgentOptions | undefined): void {
     const before = this.#kept;
     if (this.#draining || isSame(before?.options, options)) return;
-    if (options) this.#refusePrograms(options);
     if (before && options && isSameAgent(before.options, options)) this.#kept = this.#follow(before, options);
     else {
       if (before) this.#wait(before.keeper.leave());
@@ -124,13 +117,6 @@ export class AgentHost {
   #wait(leaving: Promise<unknown>): void {
     const left = leaving.finally(() => this.#leaving.delete(left));
     this.#leaving.add(left);
-  }
-
-  #refusePrograms(options: AgentOptions): void {
-    const programs = programsIn(options);
-    if (programs.length === 0 || (this.#deps.mayRunPrograms?.() ?? true)) return;
-    const named = programs.map((path) => ['agent', ...path].join('.')).join(', ');
-    throw new Error(`a configuration from the network may not run programs here: ${named}`);
   }
 }
 

@@ -63,6 +63,8 @@ export class Presence {
   #error: string | undefined;
   #timer: TimerHandle | undefined;
   #round: Promise<void> | undefined;
+  /** What must have ended before has ended. */
+  #begun = false;
   /** The status that the registry was told last. */
   #told: AgentStatus | undefined;
 
@@ -87,13 +89,15 @@ export class Presence {
   /** @param after what must have ended before: an earlier presence's last word must not come after the first of this one */
   start(after: Promise<unknown> = Promise.resolve()): void {
     void after.then(() => {
-      if (!this.#abort.signal.aborted) this.#wake();
+      if (this.#abort.signal.aborted) return;
+      this.#begun = true;
+      this.#wake();
     });
   }
 
   /** The agent's status changed: the registry is told at once, unless it is away; then with the next try. */
   changed(): void {
-    if (this.#error === undefined && this.#told !== this.#options.status()) this.#wake();
+    if (this.#begun && this.#error === undefined && this.#told !== this.#options.status()) this.#wake();
   }
 
   /**

@@ -8,10 +8,12 @@ import { checkSubsets } from './check-subsets.ts';
 import { checkTls } from './check-tls.ts';
 import { repeatedKeys } from '../schema/credentials.ts';
 import type { RateLimitOptions } from '../schema/rate-limits.ts';
-import type { CheckProblem } from './load.ts';
+import { checkPrograms } from './check-programs.ts';
+import type { CheckedSource, CheckProblem } from './load.ts';
 import type { Config, UpstreamConfig } from './schema.ts';
 
-export function checkConfig(config: Config): CheckProblem[] {
+/** @param source without it, everything counts as written on this machine */
+export function checkConfig(config: Config, source?: CheckedSource): CheckProblem[] {
   return [
     ...checkRoutes(config),
     ...checkListeners(config),
@@ -26,6 +28,7 @@ export function checkConfig(config: Config): CheckProblem[] {
     ...checkSubsets(config),
     ...checkTls(config),
     ...checkAgent(config),
+    ...(source ? checkPrograms(config, source) : []),
     ...checkRegistry(config),
   ];
 }

@@ -79,9 +79,9 @@ interface ReadLayer {
 
 function readLayer(path: string, fetched: FileText | undefined): ReadLayer {
   const content = fetched ?? readText(path);
-  const directory = fetched && '.';
-  if (content.ok) return parseLayer(new SourceText(path, content.text, directory));
-  const source = new SourceText(path, '', directory);
+  const from = { remote: fetched !== undefined };
+  if (content.ok) return parseLayer(new SourceText(path, content.text, from));
+  const source = new SourceText(path, '', from);
   const place = { kind: 'file', span: { source, start: 0, end: 0 } } as const;
   const what = fetched ? 'the key' : 'the file';
   return {

@@ -13,6 +13,7 @@ import type { Interpolated } from './interpolate.ts';
 import { layer } from './layers.ts';
 import type { ConfigInput } from './layers.ts';
 import type { Path } from './path.ts';
+import { Permissions } from './permissions.ts';
 import type { Problem } from './problem.ts';
 import { reportContext } from './report-context.ts';
 import { toProblems } from './report.ts';
@@ -50,8 +51,15 @@ export interface CheckProblem {
   readonly severity?: 'error' | 'warning';
 }
 
+/** Where a configuration came from, for checks that ask who wrote it. */
+export interface CheckedSource {
+  /** The effective tree, with the place of every value. */
+  readonly root: MapNode;
+  readonly permissions: Permissions;
+}
+
 /** Looks at a configuration that fits the schema. */
-export type ConfigCheck<T> = (config: T) => readonly CheckProblem[];
+export type ConfigCheck<T> = (config: T, source: CheckedSource) => readonly CheckProblem[];
 
 export function loadConfig<S extends z.ZodType>(
   schema: S,
@@ -65,13 +73,14 @@ export function loadConfig<S extends z.ZodType>(
     return { ok: false, problems, files: layered.files };
   }
   const effective = makeEffective(layered.root, input, view, schema);
-  const { root, files: named } = resolveFiles(effective.root, view);
+  const permissions = new Permissions(input.env);
+  const { root, files: named, findings: refused } = resolveFiles(effective.root, view, permissions);
   const files = [...new Set([...layered.files, ...effective.files, ...named])];
   const validated = validate(schema, root, view);
   const checked = validated.ok
-    ? guarded(root, () => runChecks(checks(validated.config), root))
+    ? guarded(root, () => runChecks(checks(validated.config, { root, permissions }), root))
     : validated.findings;
-  const findings = [...layered.findings, ...effective.findings, ...checked];
+  const findings = [...layered.findings, ...effective.findings, ...refused, ...checked];
   const problems = toProblems(findings, reportContext(layered, view, { ...effective, root }));
   if (!validated.ok || problems.some(({ severity }) => severity === 'error'))
     return { ok: false, problems, files };

@@ -15,12 +15,15 @@ export class SourceText {
   readonly text: string;
   /** Where relative paths in it start. */
   readonly directory: string;
+  /** It came over the network: not everybody who may write it may do everything here. */
+  readonly remote: boolean;
   #lineStarts: readonly number[] | undefined;
 
-  /** @param directory default: that of the file */
-  constructor(name: string, text: string, directory: string = dirname(name)) {
+  /** @param remote default: it is a file of this machine; what is none starts at the working directory */
+  constructor(name: string, text: string, { remote = false }: { readonly remote?: boolean } = {}) {
     this.name = name;
-    this.directory = directory;
+    this.directory = remote ? '.' : dirname(name);
+    this.remote = remote;
     this.text = text.startsWith('\uFEFF') ? text.slice(1) : text;
   }
 

@@ -7,7 +7,7 @@ import { watch } from 'node:fs';
 import type { FSWatcher } from 'node:fs';
 import { basename, resolve } from 'node:path';
 import type { Clock, TimerHandle } from '../core/clock.ts';
-import { readText } from '../schema/read-file.ts';
+import { readBytes } from '../schema/read-file.ts';
 import { watchTargets } from './watch-targets.ts';
 
 export interface WatchOptions {
@@ -43,6 +43,8 @@ export function watchFiles(options: WatchOptions): FileWatch {
   return new Watch(options);
 }
 
+/** As large as any file that is read; changes of what is larger go unnoticed. */
+const MAX_BYTES = 10 * 1024 * 1024;
 const DEFAULT_DEBOUNCE_MS = 200;
 const DEFAULT_POLL_MS = 5_000;
 const MOST_DEBOUNCES = 5;
@@ -191,6 +193,6 @@ function hashAll(paths: Iterable<string>): Map<string, string> {
 
 /** Why a file cannot be read is part of its state: it appears, disappears or becomes readable. */
 function hashOf(path: string): string {
-  const file = readText(path, { regularOnly: true });
-  return file.ok ? createHash('sha256').update(file.text).digest('hex') : file.reason;
+  const file = readBytes(path, { regularOnly: true, maxBytes: MAX_BYTES });
+  return file.ok ? createHash('sha256').update(file.bytes).digest('hex') : file.reason;
 }

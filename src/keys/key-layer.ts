@@ -50,6 +50,7 @@ export class KeyLayer {
   #known: KeyText;
   #awaySince: number | undefined;
   #isMissing = false;
+  #followed = false;
 
   constructor(options: KeyLayerOptions, deps: KeyLayerDeps) {
     this.#options = options;
@@ -68,12 +69,13 @@ export class KeyLayer {
   async text(): Promise<FileText> {
     if (this.#known === undefined) return this.#first();
     // Whoever follows it hears when the server is back; until then nobody waits for it.
-    if (this.up) await this.#read();
+    if (this.up || !this.#followed) await this.#read();
     return content(this.#known);
   }
 
   /** @param onChange told when another text stands there than the one known */
   follow(onChange: () => void): void {
+    this.#followed = true;
     this.#options.source.follow({
       onText: (text) => {
         if (this.#heard(text)) onChange();
@@ -91,7 +93,8 @@ export class KeyLayer {
     try {
       this.#heard(await this.#options.source.read());
     } catch (error) {
-      this.#failed((error as Error).message);
+      // What is followed is away when its follower says so: it alone hears of the return where nothing has changed.
+      if (!this.#followed) this.#failed((error as Error).message);
     }
   }
 

@@ -6,7 +6,9 @@
 import type { Clock, TimerHandle } from '../core/clock.ts';
 import type { Random } from '../core/random.ts';
 import type { SharedAnswer, SharedInstances, SharedNews, SharedTold } from '../core/shared-instances.ts';
+import type { Registration } from '../core/registry.ts';
 import type { Catalog, Told } from './catalog.ts';
+import { readRegistration } from './read-registration.ts';
 import type { Entry } from './service.ts';
 
 /** How late news is, a tenth aside that keeps sidecars from asking in step. */
@@ -16,6 +18,12 @@ const JITTER_RATIO = 0.1;
 const SOON_MS = 10;
 /** Told in one step, which holds up everybody else in Redis. */
 const AT_ONCE = 250;
+
+/** Others write there, too, perhaps of another version: what this registry would refuse is nothing to its followers. */
+function isRegistration({ service, id, zone, ...said }: Registration): boolean {
+  const body = { ...said, ...(zone !== undefined && { zone }) };
+  return readRegistration({ service, id, body, defaultTtlMs: 0, maxMetadata: Infinity }).ok;
+}
 
 type Pending = Told | 'keep';
 
@@ -162,7 +170,8 @@ export class Sharing {
     if (pending === 'put' || pending === 'delete') return;
     if (pending === 'beat' && news.what !== 'alive') return;
     if (news.what === 'left') this.#catalog.forget(service, id, news.reason);
-    else this.#catalog.accept(news.said, news.what === 'expired', { here: news.byUs });
+    else if (isRegistration(news.said))
+      this.#catalog.accept(news.said, news.what === 'expired', { here: news.byUs });
   }
 
   /** All there is was told, and this was not in it: it left while this one did not listen. */

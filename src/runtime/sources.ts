@@ -40,23 +40,30 @@ export function sourceOf(
 /**
  * Begins to look, and waits until each upstream has endpoints, but not for longer than its `discovery.wait`: with the
  * first call its addresses should be known, and a source that is away must not hold up the others.
+ *
+ * @param deps.ended nobody waits any more
  */
 export async function firstLists(
   upstreams: Iterable<LiveUpstream>,
   configs: Readonly<Record<string, UpstreamConfig>>,
-  clock: Clock,
+  { clock, ended }: { readonly clock: Clock; readonly ended: Cancellation },
 ): Promise<void> {
   const waiting = [...upstreams].flatMap(({ name, source }) => {
     // One that was begun for the configuration before has had its time.
     if (!(source instanceof Discovered) || source.started) return [];
     source.start();
-    return atMost(source.first, configs[name]?.discovery?.wait ?? 0, clock);
+    return atMost(source.first, configs[name]?.discovery?.wait ?? 0, { clock, ended });
   });
   await Promise.all(waiting);
 }
 
-async function atMost(done: Promise<void>, ms: number, clock: Clock): Promise<void> {
-  const cancellation = new Cancellation();
+async function atMost(
+  done: Promise<void>,
+  ms: number,
+  { clock, ended }: { readonly clock: Clock; readonly ended: Cancellation },
+): Promise<void> {
+  const cancellation = new Cancellation(ended);
   const isDone = done.then(() => cancellation.cancel('superseded'));
   await Promise.race([isDone, sleep(clock, ms, cancellation)]);
+  cancellation.detach();
 }

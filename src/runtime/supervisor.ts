@@ -9,6 +9,7 @@ import { originOf } from '../config/origins.ts';
 import type { Problem } from '../config/problem.ts';
 import { configSchema } from '../config/schema.ts';
 import type { Config } from '../config/schema.ts';
+import { Cancellation } from '../core/cancellation.ts';
 import type { Recipient } from '../core/policy.ts';
 import type { SharedInstances } from '../core/shared-instances.ts';
 import { Discovered } from '../discovery/discovered.ts';
@@ -69,6 +70,7 @@ export class Supervisor {
   #lastProblems: readonly Problem[] = [];
   #files: readonly string[] = [];
   #reloads: Promise<unknown> = Promise.resolve();
+  readonly #ended = new Cancellation();
 
   constructor(input: ConfigInput, deps: SupervisorDeps) {
     this.#input = input;
@@ -139,8 +141,14 @@ export class Supervisor {
     return this.#reject([{ ...nowhere, message, severity: 'error' }], cause);
   }
 
+  /** From now on no configuration comes in force, not even one whose reload is under way. */
+  end(): void {
+    this.#ended.cancel('shutdown');
+  }
+
   /** Closes all connections to upstreams and to Redis, and ends what policies do in the background. */
   async dispose(): Promise<void> {
+    this.end();
     this.#runtime?.retire();
     const parts = new Inventory(this.#inventory).dropped();
     for (const part of parts) if (isDisposable(part)) part.dispose();
@@ -186,8 +194,14 @@ export class Supervisor {
     // Before anybody can call.
     if (!this.#runtime) await this.#revive(loaded.config, inventory.values);
     if (this.#deps.offline !== true)
-      await firstLists(upstreams.values(), loaded.config.upstreams, this.#deps.clock);
+      await firstLists(upstreams.values(), loaded.config.upstreams, {
+        clock: this.#deps.clock,
+        ended: this.#ended,
+      });
+    this.#goOn();
     const outside = await this.#prepare(loaded.config);
+    if (this.#ended.cancelled) outside.abort();
+    this.#goOn();
     const generation = (this.#runtime?.generation ?? 0) + 1;
     this.#runtime?.retire();
     this.#runtime = new Runtime({ generation, hash: loaded.hash, upstreams });
@@ -200,6 +214,11 @@ export class Supervisor {
     retire(inventory.dropped());
     this.#deps.emit('config-applied', { generation, hash: loaded.hash, upstreams: upstreams.size, cause });
     return { applied: true, changed: true, generation, problems: [] };
+  }
+
+  /** What comes to life after the end would be left running by whoever ended everything. */
+  #goOn(): void {
+    if (this.#ended.cancelled) throw new Error('the sidecar is stopping');
   }
 
   #unchanged(): ReloadResult {

@@ -83,12 +83,12 @@ function idOf(service: string, address: string): string {
 }
 
 /** Paths of everything in the section that says which programs the sidecar runs, and how: their environment is part of that. */
-export function programsIn({ check, recovery, commands, env }: AgentOptions): string[][] {
-  const programs = [
+export function programsIn({ check, recovery, commands, env }: AgentOptions): (string | number)[][] {
+  const programs: (string | number)[][] = [
     ...(check.exec ? [['check', 'exec']] : []),
     ...Object.keys(commands).map((name) => ['commands', name]),
     ...recovery.flatMap(({ command }, index) =>
-      command === undefined ? [] : [['recovery', String(index), 'command']],
+      command === undefined ? [] : [['recovery', index, 'command']],
     ),
   ];
   return programs.length === 0 ? [] : [...programs, ...Object.keys(env).map((name) => ['env', name])];

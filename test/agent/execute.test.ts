@@ -106,6 +106,11 @@ describe('what a program leaves behind when it ends', () => {
     await Promise.all(pidsIn(file).map(untilGone));
   });
 
+  it('is killed after a check also where it has let go of the output', async () => {
+    const end = await run(['/bin/sh', '-c', 'sleep 600 >/dev/null 2>&1 & echo $!']);
+    await untilGone(Number((end as { output: string }).output));
+  });
+
   it('lives on after a command that starts an agent', async () => {
     const file = fileFor();
     expect(await run(family(file, ''), { leftovers: 'keep' })).toMatchObject({ kind: 'exited', code: 0 });

@@ -20,7 +20,7 @@ const section = (more: object = {}): AgentOptions =>
     ...more,
   });
 
-function hosting(mayRunPrograms = true) {
+function hosting() {
   const rig = new Rig();
   const told: string[] = [];
   const registry: InstanceRegistrar = {
@@ -33,7 +33,6 @@ function hosting(mayRunPrograms = true) {
     ...{ clock: rig.clock, random: rig.random, emit: rig.emit },
     exit: (code) => void exits.push(code),
     registry,
-    mayRunPrograms: () => mayRunPrograms,
   });
   onTestFinished(() => host.close());
   return { rig, told, host };
@@ -101,19 +100,4 @@ it('an agent that stood nowhere delays no drain', async () => {
   host.configure(section({ register: undefined, drainDelay: '1h' }));
   await host.drain();
   expect(host.snapshot?.status).toBe('stopping');
-});
-
-it('a configuration that may not run programs is refused with what it wanted to run; the one before goes on', async () => {
-  const { told, host } = hosting(false);
-  const harmless = section({ check: { tcp: {}, interval: '1h' } });
-  host.configure(harmless);
-  await settle();
-  expect(() => host.configure(section())).toThrow('may not run programs here: agent.check.exec');
-  const recovering = {
-    check: harmless.check && { tcp: {} },
-    commands: { x: ['y'] },
-    recovery: [{ command: 'x' }],
-  };
-  expect(() => host.configure(section(recovering))).toThrow('agent.commands.x, agent.recovery.0.command');
-  expect(told).toEqual(['register planner-10.0.0.7-8000 1']);
 });

@@ -22,6 +22,17 @@ function presence(rig = new Rig()) {
 }
 
 describe('an agent in a registry', () => {
+  it('is told of by nobody before an earlier presence has had its last word, whatever its status does', async () => {
+    const { registrar, kept, become, rig } = presence();
+    const before = Promise.withResolvers<void>();
+    kept.start(before.promise);
+    await become('up');
+    expect(registrar.told).toEqual([]);
+    before.resolve();
+    await rig.clock.advance(0);
+    expect(registrar.told).toEqual(['register up']);
+  });
+
   it('is registered at once, as it is', async () => {
     const { rig, registrar, kept } = presence();
     kept.start();

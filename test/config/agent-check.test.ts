@@ -64,7 +64,7 @@ it('tells everything that makes the sidecar run a program', () => {
   expect(programsIn(agentOf(section))).toEqual([
     ['check', 'exec'],
     ['commands', 'restart'],
-    ['recovery', '1', 'command'],
+    ['recovery', 1, 'command'],
     ['env', 'PATH'],
   ]);
   expect(programsIn(agentOf(`${AGENT}, env: { PATH: /opt/bin }`))).toEqual([]);

@@ -101,3 +101,19 @@ describe('a file of endpoints', () => {
     expect(said[3]).toMatch(/no such file/i);
   });
 });
+
+it('notices a change in a list of several megabytes', async () => {
+  const listOf = (count: number): string =>
+    JSON.stringify(
+      Array.from({ length: count }, (_, i) => ({
+        url: `http://h${i}:1`,
+        metadata: { about: 'x'.repeat(300) },
+      })),
+    );
+  writeFileSync(path(), listOf(5_000));
+  const { said, next } = follow(path());
+  await next(1);
+  writeFileSync(path(), listOf(5_001));
+  await next(2);
+  expect(said.map((one) => one.length)).toEqual([5_000, 5_001]);
+});

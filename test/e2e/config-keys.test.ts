@@ -1,5 +1,5 @@
 /** The configuration in a key of a real etcd, and in one of Consul's: changed, broken, deleted, and away. */
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -113,7 +113,8 @@ describe.skipIf(!hasEtcd)('a configuration in etcd', { timeout: 40_000 }, () => 
     const lower = `${yaml('one')}  two: { route: /two, endpoints: [{ url: "http://127.0.0.1:\${file:${folder}/port}" }] }\n`;
     writeFileSync(join(folder, 'port'), '9');
     await server.put('layer', lower);
-    await using own = await Watching.start([addressOf('layer'), file]);
+    const allowed = { OUTRIGGER_CONFIG_ALLOW_FILES: folder };
+    await using own = await Watching.start([addressOf('layer'), file], allowed);
     expect(own.sidecar.supervisor.config.upstreams['one']?.keepAlive).toBe(7_000);
     expect(own.sidecar.supervisor.files.toSorted()).toEqual([join(folder, 'port'), file]);
     writeFileSync(file, 'upstreams: { one: { keepAlive: 8s } }\n');
@@ -122,6 +123,37 @@ describe.skipIf(!hasEtcd)('a configuration in etcd', { timeout: 40_000 }, () => 
     await own.until('config-applied', 2);
     expect(own.sidecar.supervisor.config.upstreams['one']?.keepAlive).toBe(8_000);
     expect(own.upstreams).toEqual(['one']);
+    rmSync(folder, { recursive: true, force: true });
+  });
+
+  it('may neither run programs nor read files and variables here, unless that was allowed on this machine', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'outrigger-keys-'));
+    const ran = join(folder, 'ran');
+    writeFileSync(join(folder, 'secret'), 'hunter2');
+    const harmful = `${yaml('one')}agent:
+  service: planner
+  address: http://127.0.0.1:9
+  check: { exec: { command: [/usr/bin/touch, "${ran}"] }, interval: 20ms }
+  metadata: { stolen: "\${file:${folder}/secret}" }
+`;
+    const address = addressOf('harm');
+    await server.put('harm', yaml('one'));
+    {
+      await using own = await Watching.start([address]);
+      await server.put('harm', harmful);
+      const [rejected] = await own.until('config-rejected');
+      expect(rejected?.problems).toMatchObject([
+        { path: 'agent.check.exec.command', file: address, line: 6, column: 29 },
+        { path: 'agent.metadata.stolen', file: address, line: 7 },
+      ]);
+      expect([own.sidecar.agent.snapshot, existsSync(ran)]).toEqual([undefined, false]);
+      expect(own.log).not.toContain('hunter2');
+    }
+    const env = { OUTRIGGER_CONFIG_ALLOW_PROGRAMS: 'true', OUTRIGGER_CONFIG_ALLOW_FILES: folder };
+    await server.put('harm', harmful);
+    await using own = await Watching.start([address], env);
+    await expect.poll(() => existsSync(ran), { interval: 5, timeout: 10_000 }).toBe(true);
+    expect(own.sidecar.supervisor.config.agent?.metadata).toEqual({ stolen: 'hunter2' });
     rmSync(folder, { recursive: true, force: true });
   });
 

@@ -137,3 +137,37 @@ describe('the listener of an upstream', () => {
     expect(await askAt(port)).toBe('/a/x');
   });
 });
+
+it('a reload that is under way when everything is closed brings nothing to life afterwards', async () => {
+  const [port = 0, extra = 0] = await freePorts(2);
+  await using upstream = await scriptedUpstream([]);
+  const own = await ownSidecar(apiAt(upstream.origin));
+  const away = `late: { listen: "127.0.0.1:${port}", discovery: { file: /nowhere/endpoints.yaml, wait: 1h } }`;
+  const reloading = own.edit(
+    `${apiAt(upstream.origin, '', away)}registry: { listen: "127.0.0.1:${extra}" }\n`,
+  );
+  await own.until('discovery-failed');
+  await own.sidecar.close();
+  expect(await reloading).toMatchObject({ applied: false });
+  for (const one of [port, extra]) await expect(request(one, { path: '/' })).rejects.toThrow(/ECONNREFUSED/);
+  expect(await own.sidecar.reload('test')).toMatchObject({ applied: false });
+  expect(own.clock.pendingTimers).toBe(0);
+});
+
+it('an address that is not free holds up nothing else, and is asked for again by the next reload', async () => {
+  await using upstream = await scriptedUpstream([]);
+  await using own = await ownSidecar(apiAt(upstream.origin));
+  const taken = createServer().listen(0, '127.0.0.1');
+  await once(taken, 'listening');
+  const { port } = taken.address() as AddressInfo;
+  const agent = 'agent: { service: planner, address: "http://127.0.0.1:9", check: { tcp: {} } }';
+  const yaml = `${apiAt(upstream.origin)}registry: { listen: "127.0.0.1:${port}" }\n${agent}\n`;
+  expect(await own.edit(yaml)).toMatchObject({ applied: true });
+  const [failed] = await own.until('internal-error');
+  expect(failed?.error.message).toContain('registry.listen');
+  expect(own.sidecar.agent.snapshot).toMatchObject({ service: 'planner' });
+  taken.close();
+  await once(taken, 'close');
+  expect(await own.sidecar.reload('test')).toMatchObject({ applied: true, changed: false });
+  expect(own.sidecar.registry.view?.listen).toMatchObject({ port });
+});

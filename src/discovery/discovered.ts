@@ -169,7 +169,10 @@ export class Discovered implements EndpointSource, Persistent, Discoverer {
 /** In the order given; the first of those with one address counts. */
 function withoutDuplicates(endpoints: readonly EndpointDescription[]): EndpointDescription[] {
   const byUrl = new Map<string, EndpointDescription>();
-  for (const one of endpoints) if (!byUrl.has(one.url)) byUrl.set(one.url, one);
+  for (const one of endpoints) {
+    const address = one.url.replace(/\/+$/, '');
+    if (!byUrl.has(address)) byUrl.set(address, one);
+  }
   return [...byUrl.values()];
 }
 

@@ -42,19 +42,27 @@ export function sourceOf(
  * first call its addresses should be known, and a source that is away must not hold up the others.
  *
  * @param deps.ended nobody waits any more
+ * @returns those that have been waited for, and have none: why, by upstream
  */
 export async function firstLists(
   upstreams: Iterable<LiveUpstream>,
   configs: Readonly<Record<string, UpstreamConfig>>,
   { clock, ended }: { readonly clock: Clock; readonly ended: Cancellation },
-): Promise<void> {
+): Promise<ReadonlyMap<string, string>> {
+  const without = new Map<string, string>();
   const waiting = [...upstreams].flatMap(({ name, source }) => {
     // One that was begun for the configuration before has had its time.
     if (!(source instanceof Discovered) || source.started) return [];
     source.start();
-    return atMost(source.first, configs[name]?.discovery?.wait ?? 0, { clock, ended });
+    const waitMs = configs[name]?.discovery?.wait ?? 0;
+    const waited = atMost(source.first, waitMs, { clock, ended });
+    return waited.then(() => {
+      if (source.version > 0 || waitMs === 0) return;
+      without.set(name, source.status.failure ?? `nothing was heard within ${waitMs} ms`);
+    });
   });
   await Promise.all(waiting);
+  return without;
 }
 
 async function atMost(

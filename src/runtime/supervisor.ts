@@ -22,6 +22,7 @@ import { isDisposable, retire } from './retire.ts';
 import { LiveStores } from './live-stores.ts';
 import { Runtime } from './runtime.ts';
 import { firstLists } from './sources.ts';
+import type { LiveUpstream } from './upstream.ts';
 
 declare module '../core/events.ts' {
   interface EventMap {
@@ -193,11 +194,7 @@ export class Supervisor {
     if (this.#deps.offline !== true) await live.open();
     // Before anybody can call.
     if (!this.#runtime) await this.#revive(loaded.config, inventory.values);
-    if (this.#deps.offline !== true)
-      await firstLists(upstreams.values(), loaded.config.upstreams, {
-        clock: this.#deps.clock,
-        ended: this.#ended,
-      });
+    if (this.#deps.offline !== true) await this.#findEndpoints(upstreams, loaded.config);
     this.#goOn();
     const outside = await this.#prepare(loaded.config);
     if (this.#ended.cancelled) outside.abort();
@@ -219,6 +216,20 @@ export class Supervisor {
   /** What comes to life after the end would be left running by whoever ended everything. */
   #goOn(): void {
     if (this.#ended.cancelled) throw new Error('the sidecar is stopping');
+  }
+
+  /** @throws CompileError where an upstream that has endpoints would have none: its source may have been misspelt */
+  async #findEndpoints(
+    upstreams: ReadonlyMap<string, LiveUpstream>,
+    { upstreams: configs }: Config,
+  ): Promise<void> {
+    const { clock } = this.#deps;
+    const without = await firstLists(upstreams.values(), configs, { clock, ended: this.#ended });
+    for (const [name, why] of without) {
+      const before = this.#runtime?.upstreams.get(name);
+      if (before && before.endpoints.members.length > 0)
+        throw new CompileError(['upstreams', name, 'discovery'], `no endpoints were found: ${why}`);
+    }
   }
 
   #unchanged(): ReloadResult {

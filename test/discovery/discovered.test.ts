@@ -44,7 +44,7 @@ describe('a list that is discovered', () => {
 
   it('takes the first of those with one address, and an empty list for one', () => {
     const { found, list } = rig();
-    list.replace([{ ...A, weight: 1 }, { ...A, weight: 2 }, B]);
+    list.replace([{ ...A, weight: 1 }, { ...A, weight: 2 }, { url: `${A.url}/` }, B]);
     expect(found.endpoints).toEqual([{ ...A, weight: 1 }, B]);
     list.replace([]);
     expect(found.endpoints).toEqual([]);

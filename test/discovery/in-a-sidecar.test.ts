@@ -142,6 +142,16 @@ test('a reload that changes other things leaves the list alone; one that is refu
     config(', keepAlive: 3s');
     expect((await sidecar.reload('test')).applied).toBe(true);
     expect(sidecar.supervisor.runtime.upstreams.get('u')!.source).toBe(source);
+    writeFileSync(
+      file,
+      `upstreams: { u: { route: /u, discovery: { file: "${path()}.misspelt", wait: 50ms } } }`,
+    );
+    const refused = await sidecar.reload('test');
+    expect(refused.problems[0]).toMatchObject({
+      path: 'upstreams.u.discovery',
+      line: 1,
+      message: expect.stringMatching(/^no endpoints were found: .*misspelt: .*no such file/i) as string,
+    });
     config(`, listen: "203.0.113.1:1" }, v: { route: /v, discovery: { file: "${path()}.other", wait: 0s }`);
     expect((await sidecar.reload('test')).applied).toBe(false);
     expect(sidecar.supervisor.parts.has('v/discovery')).toBe(false);

@@ -91,7 +91,7 @@ describe('a reload', () => {
     await ask(port, 'PUT', pathOf('a'), { body, headers });
     const following = await watch(port, 'the-token');
     await own.edit(`registry: { listen: "127.0.0.1:${taken}" }\n`);
-    expect(own.events.of('internal-error')).toMatchObject([{ where: 'listeners' }]);
+    expect(own.events.of('internal-error')).toMatchObject([{ where: 'reload' }]);
     expect(own.events.of('internal-error')[0]?.error.message).toBe(
       `cannot listen on 127.0.0.1:${taken} (registry.listen): the address is in use`,
     );

@@ -2,13 +2,12 @@
 import { spawn, spawnSync } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
-import { createServer } from 'node:net';
-import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Conditions } from './conditions.ts';
 import { tlsFile } from './tls/identities.ts';
 import type { ServerIdentity } from './tls/identities.ts';
+import { freePort } from './free-port.ts';
 
 /** Where there is none, tests that need one are skipped, but never where nobody reads what they print. */
 export const hasEtcd = spawnSync('etcd', ['--version']).error === undefined;
@@ -172,12 +171,4 @@ export class EtcdServer {
     await this.kill();
     rmSync(this.#folder, { recursive: true, force: true });
   }
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  const { port } = server.address() as AddressInfo;
-  await new Promise((resolve) => server.close(resolve));
-  return port;
 }

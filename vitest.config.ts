@@ -5,9 +5,9 @@ export default defineConfig({
     include: ['test/**/*.test.ts'],
     // Two shared cores: real sockets and child processes want calm neighbours.
     maxWorkers: 2,
-    testTimeout: 20_000,
-    hookTimeout: 30_000,
-    // Long enough for a busy machine; what holds is seen at once all the same.
+    // All waits are long enough for a busy machine; what holds is seen at once all the same.
+    testTimeout: 60_000,
+    hookTimeout: 60_000,
     expect: { poll: { timeout: 10_000, interval: 5 } },
     reporters: ['default', './test/support/closing-line-reporter.ts'],
   },

@@ -14,7 +14,7 @@ export const entry = join(projectRoot, 'src', 'main.ts');
 const cleanEnv = { OUTRIGGER_CONFIG: undefined, FORCE_COLOR: undefined, NO_COLOR: undefined };
 
 /** A process under load takes its time to start. */
-const patience = { timeoutMs: 15_000 };
+const patience = { timeoutMs: 40_000 };
 
 export interface Ended {
   readonly code: number | null;

@@ -6,6 +6,7 @@ import fc from 'fast-check';
 import { afterAll, describe, expect, it } from 'vitest';
 import { effectiveValues, printConfig } from '../../src/config/print.ts';
 import { formatProblems } from '../../src/config/problem.ts';
+import { cpuMs } from '../support/cpu-time.ts';
 import { load, openai, sampleSchema } from './sample-schema.ts';
 import type { Given } from './sample-schema.ts';
 
@@ -218,10 +219,12 @@ describe('credentials inside other values', () => {
 
   it('are searched for in linear time', () => {
     for (const unit of ['a', '://', 'a://b:', '?key', 'bearer ', 'https://a:b']) {
-      const startedAt = performance.now();
-      shown(`server: { listen: ${JSON.stringify(unit.repeat(900_000 / unit.length))}, verbose: 5 }`);
-      shown(`server: { listen: ${JSON.stringify(unit.repeat(900_000 / unit.length))} }`);
-      expect(performance.now() - startedAt).toBeLessThan(5_000);
+      const long = JSON.stringify(unit.repeat(900_000 / unit.length));
+      const spent = cpuMs(() => {
+        shown(`server: { listen: ${long}, verbose: 5 }`);
+        shown(`server: { listen: ${long} }`);
+      });
+      expect(spent).toBeLessThan(5_000);
     }
   });
 });

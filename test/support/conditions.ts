@@ -4,7 +4,7 @@
  */
 
 export interface WaitOptions {
-  /** Milliseconds until the wait rejects. Default 5000. */
+  /** Milliseconds until the wait rejects. Default 15,000. */
   readonly timeoutMs?: number;
 }
 
@@ -34,7 +34,7 @@ export class Conditions {
    * @throws Error after `timeoutMs`, after `close`, or whatever `probe` throws
    */
   until<T>(probe: () => T | undefined, wanted: () => string, options: WaitOptions = {}): Promise<T> {
-    const timeoutMs = options.timeoutMs ?? 5_000;
+    const timeoutMs = options.timeoutMs ?? 15_000;
     const failure = new Error();
     const promise = new Promise<T>((resolve, reject) => {
       const settle = (fn: () => void): void => {

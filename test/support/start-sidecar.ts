@@ -38,7 +38,7 @@ export async function startSidecar(yaml: string): Promise<TestSidecar> {
   return new Running(sidecar, { folder, logFile });
 }
 
-const WAIT_MS = 5_000;
+const WAIT_MS = 15_000;
 
 class Running implements TestSidecar {
   readonly sidecar: Sidecar;

@@ -5,6 +5,7 @@
 import { z } from 'zod';
 import { delays } from '../algorithms/backoff.ts';
 import type { BackoffOptions, Delays } from '../algorithms/backoff.ts';
+import { CallHealth } from '../algorithms/call-health.ts';
 import { RetryBudget } from '../algorithms/retry-budget.ts';
 import type { RetryBudgetOptions } from '../algorithms/retry-budget.ts';
 import { abandoned } from '../core/abandoned.ts';
@@ -13,19 +14,23 @@ import { sleep } from '../core/clock.ts';
 import type { Exchange } from '../core/exchange.ts';
 import { headerValue } from '../core/header-list.ts';
 import { discard } from '../core/outcome.ts';
-import type { Outcome } from '../core/outcome.ts';
+import type { Completion, FailureOutcome, Outcome, ResponseOutcome } from '../core/outcome.ts';
 import type { Instants, PersistentState } from '../core/persistence.ts';
 import type { Next, Policy, PolicyDeps, PolicyModule, Snapshot } from '../core/policy.ts';
 import type { Random } from '../core/random.ts';
+import { REASONS } from '../core/reasons.ts';
 import { mayRepeat } from '../core/replay-safety.ts';
-import { ANSWER_CLASSES } from '../core/verdict.ts';
+import { finalVerdict } from '../core/verdict.ts';
 import type { VerdictClass } from '../core/verdict.ts';
+import { retrySchema } from '../schema/retry.ts';
+import type { RetryOptions } from '../schema/retry.ts';
 import { saveWindow, savedWindow, talliesOf } from '../schema/saved.ts';
-import { count, duration, positiveDuration, ratio } from '../schema/scalars.ts';
 
 /** Why a failure was not followed by another try. */
 export type RetryRefusal =
   | 'exhausted'
+  /** Fewer are made while the upstream does badly. */
+  | 'unhealthy'
   | 'not-replayable'
   | 'unsafe'
   | 'budget'
@@ -49,60 +54,10 @@ declare module '../core/events.ts' {
   }
 }
 
-const backoffSchema = z
-  .strictObject({
-    kind: z
-      .enum(['exponential', 'constant'])
-      .default('exponential')
-      .describe('How delays grow. `constant` suits async work.'),
-    initial: duration.prefault('250ms').describe('Delay before the first retry, before jitter.'),
-    max: duration.prefault('8s').describe('No delay is longer, except where the upstream asks for it.'),
-    multiplier: z.number().min(1).max(10).default(2).describe('Growth from one retry to the next.'),
-    jitter: z
-      .enum(['full', 'equal', 'decorrelated', 'proportional', 'none'])
-      .default('full')
-      .describe(
-        'full: 0 to the delay; equal: half to all of it; decorrelated: grows from the delay before; proportional: up to jitterRatio longer.',
-      ),
-    jitterRatio: ratio.default(0.1).describe('Share that `proportional` adds at most.'),
-  })
-  .prefault({})
-  .describe('Delays between attempts.');
+const savedSchema = z.object({ budget: savedWindow, health: savedWindow.optional() });
 
-const budgetSchema = z
-  .union([
-    z.literal(false),
-    z.strictObject({
-      ratio: ratio.default(0.2).describe('Retries per request over the window.'),
-      floor: count.default(3).describe('Retries that every window allows whatever the traffic.'),
-      window: positiveDuration.prefault('10s').describe('Length of the window.'),
-    }),
-  ])
-  .prefault({})
-  .describe('Bounds retries to a share of recent requests. `false`: no budget; an outage is then amplified.');
-
-export const retrySchema = z
-  .strictObject({
-    maxRetries: count.max(20).default(2).describe('Attempts after the first.'),
-    classes: z
-      .array(z.enum(ANSWER_CLASSES).exclude(['ok']))
-      .default(['transient', 'throttled', 'overloaded'])
-      .describe('Classes of outcomes that are tried again.'),
-    backoff: backoffSchema,
-    budget: budgetSchema,
-    maxElapsed: z
-      .union([z.literal(false), positiveDuration])
-      .prefault('60s')
-      .describe('No retry starts later than this after the first attempt began.'),
-    maxRetryAfter: duration
-      .prefault('30s')
-      .describe('An upstream that asks to wait longer gets no retry: the client is told at once.'),
-  })
-  .describe('Further attempts after failures that another attempt can mend.');
-
-const savedSchema = z.object({ budget: savedWindow });
-
-export type RetryOptions = z.output<typeof retrySchema>;
+/** However badly the upstream does, delays grow to no more than this many times their length. */
+const MAX_STRETCH = 10;
 
 export class Retry implements Policy<Exchange> {
   readonly name = 'retry';
@@ -111,13 +66,16 @@ export class Retry implements Policy<Exchange> {
   readonly #backoff: BackoffOptions;
   readonly #deps: PolicyDeps;
   readonly #budget: RetryBudget | undefined;
+  readonly #health: CallHealth | undefined;
 
   constructor(options: RetryOptions, deps: PolicyDeps, previous: Policy<Exchange> | undefined) {
     this.#options = options;
     this.#classes = new Set<VerdictClass>(options.classes);
     this.#backoff = backoffOf(options);
     this.#deps = deps;
-    this.#budget = budgetOf(options, previous instanceof Retry ? previous.#budget : undefined);
+    const before = previous instanceof Retry ? previous : undefined;
+    this.#budget = budgetOf(options, before && before.#budget);
+    this.#health = healthOf(options, before && before.#health);
   }
 
   async run(exchange: Exchange, next: Next<Exchange>, cancellation: Cancellation): Promise<Outcome> {
@@ -128,6 +86,7 @@ export class Retry implements Policy<Exchange> {
     else this.#budget?.deposit(series.startedAt);
     for (;;) {
       const outcome = await next(exchange, cancellation);
+      if (this.#health) this.#learn(this.#health, exchange, outcome);
       if (outcome.verdict.result === 'success' || !this.#isWorthRetrying(outcome)) return outcome;
       const plan = this.#plan(exchange, outcome, series);
       if (typeof plan === 'string') {
@@ -148,20 +107,34 @@ export class Retry implements Policy<Exchange> {
     return this.#budget?.remaining(this.#deps.clock.now());
   }
 
+  /** 0 to 1, how well the upstream does; undefined without feedback. */
+  get health(): number | undefined {
+    return this.#health?.score(this.#deps.clock.now());
+  }
+
   snapshot(): Snapshot {
-    return { maxRetries: this.#options.maxRetries, budgetRemaining: this.budgetRemaining ?? null };
+    const { budgetRemaining = null, health = null } = this;
+    return { maxRetries: this.#options.maxRetries, budgetRemaining, health };
   }
 
   capture(instants: Instants): PersistentState | undefined {
-    const tallies = this.#budget?.tallies(this.#deps.clock.now()) ?? [];
-    if (tallies.length === 0) return undefined;
-    return { budget: saveWindow(this.#windowMs, tallies, instants) };
+    const now = this.#deps.clock.now();
+    const budget = this.#budget?.tallies(now) ?? [];
+    const health = this.#health?.tallies(now) ?? [];
+    if (budget.length === 0 && health.length === 0) return undefined;
+    return {
+      budget: saveWindow(windowOf(this.#options.budget), budget, instants),
+      health: saveWindow(windowOf(this.#options.feedback), health, instants),
+    };
   }
 
   restore(saved: unknown, instants: Instants): boolean {
     const { data } = savedSchema.safeParse(saved);
     if (!data) return false;
-    this.#budget?.take(talliesOf(data.budget, this.#windowMs, instants), this.#deps.clock.now());
+    const { budget, feedback } = this.#options;
+    const now = this.#deps.clock.now();
+    this.#budget?.take(talliesOf(data.budget, windowOf(budget), instants), now);
+    if (data.health) this.#health?.take(talliesOf(data.health, windowOf(feedback), instants), now);
     return true;
   }
 
@@ -169,9 +142,19 @@ export class Retry implements Policy<Exchange> {
     // Waits belong to exchanges and end with them.
   }
 
-  get #windowMs(): number {
-    const { budget } = this.#options;
-    return budget === false ? 0 : budget.window;
+  /** Keeps what a try says of the upstream: a failure at once, the rest when its body has ended. */
+  #learn(health: CallHealth, exchange: Exchange, outcome: Outcome): void {
+    if (outcome.kind === 'rejection' || exchange.pinnedTo !== undefined || isStale(outcome)) return;
+    const attempt = exchange.attempts[(outcome.attempt ?? 0) - 1];
+    if (attempt?.endpointsFault) return;
+    const ended = (completion?: Completion): void => {
+      const { result } = finalVerdict(outcome, completion);
+      if (result === 'neutral') return;
+      const call = { failed: result === 'failure', timedOut: isTimeout(outcome, completion) };
+      health.record({ ...call, latencyMs: attempt?.durationMs }, this.#deps.clock.now());
+    };
+    if (outcome.kind === 'response' && outcome.verdict.result !== 'failure') outcome.body.onEnd(ended);
+    else ended();
   }
 
   #isWorthRetrying(outcome: Outcome): boolean {
@@ -188,7 +171,8 @@ export class Retry implements Policy<Exchange> {
     if (!goesElsewhere(outcome) && upstreamsWish(outcome) === 'false') return 'declined';
     if (!exchange.body.replayable) return 'not-replayable';
     if (!isReplaySafe(exchange, outcome)) return 'unsafe';
-    const exhausted = series.retries >= this.#options.maxRetries;
+    const most = this.#options.maxRetries;
+    const exhausted = series.retries >= most;
     // Not the upstream's failure: an idle connection closed as we reached for it. Costs no wait, once, and no retry
     // either, unless a repetition is paid for: what had been read after all must not add to what retries may cost.
     const paid = isStale(outcome) && exchange.call.repeat === 'compute';
@@ -198,6 +182,8 @@ export class Retry implements Policy<Exchange> {
       return { cause: 'stale-connection', delayMs: 0 };
     }
     if (exhausted) return 'exhausted';
+    if (!goesElsewhere(outcome) && series.retries >= Math.round(most * (this.health ?? 1)))
+      return 'unhealthy';
     return this.#planRetry(exchange, outcome, series);
   }
 
@@ -207,7 +193,7 @@ export class Retry implements Policy<Exchange> {
     const elsewhere = goesElsewhere(outcome);
     const askedMs = elsewhere ? 0 : (outcome.verdict.retryAfterMs ?? 0);
     if (askedMs > maxRetryAfter) return 'retry-after';
-    const delayMs = elsewhere ? 0 : Math.max(series.nextDelay(this.#backoff, this.#deps.random), askedMs);
+    const delayMs = elsewhere ? 0 : Math.max(this.#nextDelay(series), askedMs);
     if (now + delayMs >= exchange.deadlineAt) return 'deadline';
     // From the first attempt on: what came before it was a wait for room.
     const first = exchange.attempts.find(({ startedAt }) => startedAt >= series.startedAt);
@@ -218,6 +204,14 @@ export class Retry implements Policy<Exchange> {
     if (this.#budget && !this.#budget.withdraw(now)) return 'budget';
     series.retries += 1;
     return { cause: outcome.verdict.class, delayMs };
+  }
+
+  /** The worse the upstream does, the longer. */
+  #nextDelay(series: Series): number {
+    const delayMs = series.nextDelay(this.#backoff, this.#deps.random);
+    if (!this.#health) return delayMs;
+    const stretched = delayMs / Math.max(this.#health.score(this.#deps.clock.now()), 1 / MAX_STRETCH);
+    return Math.min(stretched, Math.max(delayMs, this.#backoff.maxMs));
   }
 }
 
@@ -278,6 +272,22 @@ function isUndone(outcome: Outcome): boolean {
 function backoffOf({ backoff }: RetryOptions): BackoffOptions {
   const { kind, initial, max, multiplier, jitter, jitterRatio } = backoff;
   return { kind, initialMs: initial, maxMs: max, multiplier, jitter, jitterRatio };
+}
+
+/** One of our timers, or the upstream's, ran out. */
+function isTimeout(outcome: ResponseOutcome | FailureOutcome, completion: Completion | undefined): boolean {
+  if (completion) return completion.end === 'timed-out';
+  return outcome.kind === 'failure' && REASONS[outcome.reason].status === 504;
+}
+
+const windowOf = (section: false | { readonly window: number }): number =>
+  section === false ? 0 : section.window;
+
+function healthOf({ feedback }: RetryOptions, previous: CallHealth | undefined): CallHealth | undefined {
+  if (feedback === false) return undefined;
+  const { window: windowMs, minimumCalls, errorRatio, latency, timeouts, weights } = feedback;
+  const full = { errorRatio, latencyMs: latency, timeouts };
+  return new CallHealth({ windowMs, minimumCalls, full, weights }, previous);
 }
 
 function budgetOf({ budget }: RetryOptions, previous: RetryBudget | undefined): RetryBudget | undefined {

@@ -26,7 +26,7 @@ describe('retry: the budget', () => {
   it('can be switched off', async () => {
     const run = new RetryRig({ maxRetries: 20, budget: false, maxElapsed: false });
     expect((await run.toTheEnd({}, fail())).script.calls).toHaveLength(21);
-    expect(run.policy.snapshot()).toEqual({ maxRetries: 20, budgetRemaining: null });
+    expect(run.policy.snapshot()).toEqual({ maxRetries: 20, budgetRemaining: null, health: null });
   });
 
   it('is used up across a reload, also where its ratio changes', async () => {

@@ -26,6 +26,12 @@ export const retry: Topic = {
       policy: 'retry',
       field: 'budgetRemaining',
     });
+    policyGauge(registry, states, {
+      name: 'outrigger_retry_health',
+      help: 'How well the upstream does, 0 to 1, where retries follow it.',
+      policy: 'retry',
+      field: 'health',
+    });
   },
 
   log(bus, log) {

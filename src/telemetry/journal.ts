@@ -1,6 +1,7 @@
 /** The last events, for operators: state changes and troubles, not traffic. What is entered stands in the topics. */
 import type { Clock } from '../core/clock.ts';
 import type { Bus } from './bus.ts';
+import type { Detail, Note } from './topic.ts';
 import { TOPICS } from './topics/index.ts';
 
 export interface JournalEntry {
@@ -9,23 +10,8 @@ export interface JournalEntry {
   readonly time: string;
   readonly event: string;
   readonly upstream?: string;
-  readonly detail: Readonly<Record<string, string | number | boolean>>;
+  readonly detail: Detail;
 }
-
-/**
- * Enters one event.
- *
- * @param upstream undefined for what concerns the whole process
- * @param crowd a name for what may come in crowds, besides event and upstream: of many within seconds the first few are entries
- * of their own, and one entry for the rest tells of the last, of how many `times` it happened and `since` when. Default: each
- * is an entry of its own.
- */
-export type Note = (
-  event: string,
-  upstream: string | undefined,
-  detail: JournalEntry['detail'],
-  crowd?: string,
-) => void;
 
 /** A crowd is what comes so long after the first; then another one begins. */
 const CROWD_MS = 10_000;
@@ -98,7 +84,7 @@ export class Journal {
     }
   }
 
-  #add(event: string, upstream: string | undefined, detail: JournalEntry['detail']): JournalEntry {
+  #add(event: string, upstream: string | undefined, detail: Detail): JournalEntry {
     const time = this.#clock.wallTime().toISOString();
     const entry: JournalEntry = {
       id: ++this.#lastId,

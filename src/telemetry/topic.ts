@@ -5,8 +5,20 @@ import type { Logger } from 'pino';
 import type { Attempt, Exchange } from '../core/exchange.ts';
 import type { Snapshot } from '../core/policy.ts';
 import type { Bus } from './bus.ts';
-import type { Note } from './journal.ts';
 import type { States, UpstreamState } from './states.ts';
+
+/** What a journal's entry says besides its event. */
+export type Detail = Readonly<Record<string, string | number | boolean>>;
+
+/**
+ * Enters one event.
+ *
+ * @param upstream undefined for what concerns the whole process
+ * @param crowd a name for what may come in crowds, besides event and upstream: of many within seconds the first few are entries
+ * of their own, and one entry for the rest tells of the last, of how many `times` it happened and `since` when. Default: each
+ * is an entry of its own.
+ */
+export type Note = (event: string, upstream: string | undefined, detail: Detail, crowd?: string) => void;
 
 /** One file in `topics/`; `topics/index.ts` lists them. */
 export interface Topic {

@@ -5,6 +5,7 @@ import type { InstanceRegistrar } from '../core/registry.ts';
 import { ConsulClient } from '../discovery/consul-client.ts';
 import { EtcdClient } from '../discovery/etcd-client.ts';
 import { RegistryClient } from '../registry/client.ts';
+import { DEFAULT_TTL_MS } from '../schema/agent-register.ts';
 import type {
   AgentRegisterOptions,
   ConsulTarget,
@@ -28,7 +29,8 @@ export interface RegistrarDeps {
 /** What every kind needs. */
 interface Common {
   readonly agent: AgentIdentity;
-  readonly ttlMs: number;
+  /** Undefined: what the registry gives. */
+  readonly ttlMs: number | undefined;
   readonly timeoutMs: number;
   readonly client: (tls: TlsTowards) => HttpClient;
 }
@@ -61,18 +63,24 @@ function registryRegistrar(target: RegistryTarget, { agent, ttlMs, timeoutMs, cl
   });
 }
 
-function consulRegistrar(target: ConsulTarget, { agent, ttlMs, timeoutMs, client }: Common): Registrar {
+function consulRegistrar(
+  target: ConsulTarget,
+  { agent, ttlMs = DEFAULT_TTL_MS, timeoutMs, client }: Common,
+): Registrar {
   const http = client(target.tls);
   const url = base(target.url);
   return new ConsulRegistrar({
-    ...{ agent, ttlMs, url },
+    ...{ agent, ttlMs, url, namespace: target.namespace, partition: target.partition },
     client: new ConsulClient({ url, token: target.token, timeoutMs }, http),
     deregisterAfterMs: target.deregisterAfter,
     dispose: () => http.dispose(),
   });
 }
 
-function etcdRegistrar(target: EtcdTarget, { agent, ttlMs, timeoutMs, client }: Common): Registrar {
+function etcdRegistrar(
+  target: EtcdTarget,
+  { agent, ttlMs = DEFAULT_TTL_MS, timeoutMs, client }: Common,
+): Registrar {
   const http = client(target.tls);
   const { user, password, prefix } = target;
   const urls = target.urls.map(base);

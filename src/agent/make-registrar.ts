@@ -2,6 +2,7 @@
 import type { AgentIdentity } from '../core/agent.ts';
 import type { Clock } from '../core/clock.ts';
 import type { InstanceRegistrar } from '../core/registry.ts';
+import { clientOf } from '../discovery/client-of.ts';
 import { ConsulClient } from '../discovery/consul-client.ts';
 import { EtcdClient } from '../discovery/etcd-client.ts';
 import { RegistryClient } from '../registry/client.ts';
@@ -13,8 +14,7 @@ import type {
   RegistryTarget,
 } from '../schema/agent-register.ts';
 import type { TlsTowards } from '../schema/tls.ts';
-import { HttpClient } from '../transport/http-client.ts';
-import { tlsOptionsOf } from '../transport/tls-options.ts';
+import type { HttpClient } from '../transport/http-client.ts';
 import type { Registrar } from './registrar.ts';
 import { ConsulRegistrar } from './registrars/consul.ts';
 import { EtcdRegistrar } from './registrars/etcd.ts';
@@ -42,7 +42,7 @@ export function makeRegistrar(
   { clock, registry: own }: RegistrarDeps,
 ): Registrar {
   const { registry, consul, etcd, ttl: ttlMs, timeout: timeoutMs } = options;
-  const client = (tls: TlsTowards): HttpClient => new HttpClient({ clock, tls: tlsOptionsOf(tls) });
+  const client = (tls: TlsTowards): HttpClient => clientOf(clock, tls);
   const common: Common = { agent, ttlMs, timeoutMs, client };
   if (registry) return registryRegistrar(registry, common);
   if (consul) return consulRegistrar(consul, common);

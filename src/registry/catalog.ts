@@ -175,6 +175,12 @@ export class Catalog implements InstanceDirectory, Persistent {
     }
   }
 
+  /** Nobody could be heard for so long: it does not count. */
+  extend(ms: number): void {
+    for (const { entries } of this.#services.values())
+      for (const entry of entries.values()) if (entry.expiredAt === undefined) entry.expiresAt += ms;
+  }
+
   /** What another registry heard, or this one itself and hears again. @returns false where there is no place */
   accept(said: Registration, expired: boolean, decided: Decided = { here: false }): boolean {
     const known = this.entry(said.service, said.id);

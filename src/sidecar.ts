@@ -96,7 +96,7 @@ export class Sidecar {
     this.#keys = new ConfigKeys(options.input, { clock, random, emit });
     this.supervisor.fetch = () => this.#keys.fetch();
     this.dataPlane = new DataPlane({ clock, emit, supervisor: this.supervisor });
-    this.supervisor.prepare = (config) => this.dataPlane.prepare(config);
+    this.supervisor.prepare = (config) => this.#prepare(config);
     this.#state = new StateKeeper({ clock, emit });
     this.supervisor.revive = (config, parts) => this.#revive(config, parts);
     this.playground = new PlaygroundHost({ clock, random });
@@ -145,7 +145,7 @@ export class Sidecar {
       await this.#configure(this.supervisor.config);
       this.#followed = true;
     } catch (error) {
-      // The configuration is in force all the same; only playground, registry or agent are not where they should be.
+      // The configuration is in force all the same; only playground or agent are not where they should be.
       this.bus.emit('internal-error', { where: 'reload', error: error as Error });
     }
     return result;
@@ -206,8 +206,23 @@ export class Sidecar {
     if (failed) throw failed.reason;
   }
 
+  /** Every listener that matters to others has its address before a configuration comes in force. */
+  async #prepare(config: Config): Promise<{ commit(): void; abort(): void }> {
+    const dataPlane = await this.dataPlane.prepare(config);
+    try {
+      const registry = await this.registry.prepare(config.registry);
+      return {
+        commit: () => (dataPlane.commit(), registry.commit()),
+        abort: () => (dataPlane.abort(), registry.abort()),
+      };
+    } catch (error) {
+      dataPlane.abort();
+      throw error;
+    }
+  }
+
   async #revive(config: Config, parts: ReadonlyMap<string, unknown>): Promise<void> {
-    this.registry.prepare(config.registry);
+    this.registry.limit(config.registry);
     const kept = config.registry ? this.registry.parts : new Map<string, unknown>();
     await this.#state.restore(config.state, new Map([...parts, ...kept]));
   }

@@ -86,8 +86,14 @@ class Running {
     signal?.addEventListener('abort', onAbort);
     const timer = this.#clock.setTimer(this.#execution.timeoutMs, () => this.#kill('timed-out'));
     const closed = once(this.#child, 'close').catch(() => undefined);
+    const unbind = (): void => {
+      this.#clock.clearTimer(timer);
+      signal?.removeEventListener('abort', onAbort);
+    };
     try {
       const [code, by] = (await once(this.#child, 'exit')) as [number | null, NodeJS.Signals | null];
+      // From here on nobody may kill what it leaves behind for being late: perhaps that is the agent.
+      unbind();
       // Also what has let go of its output: a check that leaves something behind would do so every few seconds.
       if (this.#execution.leftovers === 'kill') this.#killGroup();
       await this.#lastOutput(closed);
@@ -95,8 +101,7 @@ class Running {
     } catch (error) {
       return notStarted(error as Error);
     } finally {
-      this.#clock.clearTimer(timer);
-      signal?.removeEventListener('abort', onAbort);
+      unbind();
     }
   }
 

@@ -140,5 +140,6 @@ const isSamePlace = ({ register: a }: AgentOptions, { register: b }: AgentOption
 
 function placeOf(register: AgentRegisterOptions | undefined): string {
   const { embedded, registry, consul, etcd } = register ?? {};
-  return textOf(embedded, registry?.url, consul?.url, etcd?.urls, etcd?.prefix);
+  const { url, namespace, partition } = consul ?? {};
+  return textOf(embedded, registry?.url, url, namespace, partition, etcd?.urls, etcd?.prefix);
 }

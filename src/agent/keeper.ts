@@ -42,7 +42,8 @@ export interface KeeperOptions {
   readonly recovery: Recovery;
   /** Undefined: it is registered nowhere. */
   readonly register:
-    { readonly registrar: Registrar; readonly heartbeatMs: number; readonly timeoutMs: number } | undefined;
+    | { readonly registrar: Registrar; readonly heartbeatMs: number | undefined; readonly timeoutMs: number }
+    | undefined;
   /** What an earlier keeper of the same agent knew. */
   readonly memory?: AgentMemory | undefined;
 }

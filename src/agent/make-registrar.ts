@@ -2,9 +2,11 @@
 import type { AgentIdentity } from '../core/agent.ts';
 import type { Clock } from '../core/clock.ts';
 import type { InstanceRegistrar } from '../core/registry.ts';
+import { clientOf } from '../discovery/client-of.ts';
 import { ConsulClient } from '../discovery/consul-client.ts';
 import { EtcdClient } from '../discovery/etcd-client.ts';
 import { RegistryClient } from '../registry/client.ts';
+import { DEFAULT_TTL_MS } from '../schema/agent-register.ts';
 import type {
   AgentRegisterOptions,
   ConsulTarget,
@@ -12,8 +14,7 @@ import type {
   RegistryTarget,
 } from '../schema/agent-register.ts';
 import type { TlsTowards } from '../schema/tls.ts';
-import { HttpClient } from '../transport/http-client.ts';
-import { tlsOptionsOf } from '../transport/tls-options.ts';
+import type { HttpClient } from '../transport/http-client.ts';
 import type { Registrar } from './registrar.ts';
 import { ConsulRegistrar } from './registrars/consul.ts';
 import { EtcdRegistrar } from './registrars/etcd.ts';
@@ -28,7 +29,8 @@ export interface RegistrarDeps {
 /** What every kind needs. */
 interface Common {
   readonly agent: AgentIdentity;
-  readonly ttlMs: number;
+  /** Undefined: what the registry gives. */
+  readonly ttlMs: number | undefined;
   readonly timeoutMs: number;
   readonly client: (tls: TlsTowards) => HttpClient;
 }
@@ -40,7 +42,7 @@ export function makeRegistrar(
   { clock, registry: own }: RegistrarDeps,
 ): Registrar {
   const { registry, consul, etcd, ttl: ttlMs, timeout: timeoutMs } = options;
-  const client = (tls: TlsTowards): HttpClient => new HttpClient({ clock, tls: tlsOptionsOf(tls) });
+  const client = (tls: TlsTowards): HttpClient => clientOf(clock, tls);
   const common: Common = { agent, ttlMs, timeoutMs, client };
   if (registry) return registryRegistrar(registry, common);
   if (consul) return consulRegistrar(consul, common);
@@ -61,18 +63,24 @@ function registryRegistrar(target: RegistryTarget, { agent, ttlMs, timeoutMs, cl
   });
 }
 
-function consulRegistrar(target: ConsulTarget, { agent, ttlMs, timeoutMs, client }: Common): Registrar {
+function consulRegistrar(
+  target: ConsulTarget,
+  { agent, ttlMs = DEFAULT_TTL_MS, timeoutMs, client }: Common,
+): Registrar {
   const http = client(target.tls);
   const url = base(target.url);
   return new ConsulRegistrar({
-    ...{ agent, ttlMs, url },
+    ...{ agent, ttlMs, url, namespace: target.namespace, partition: target.partition },
     client: new ConsulClient({ url, token: target.token, timeoutMs }, http),
     deregisterAfterMs: target.deregisterAfter,
     dispose: () => http.dispose(),
   });
 }
 
-function etcdRegistrar(target: EtcdTarget, { agent, ttlMs, timeoutMs, client }: Common): Registrar {
+function etcdRegistrar(
+  target: EtcdTarget,
+  { agent, ttlMs = DEFAULT_TTL_MS, timeoutMs, client }: Common,
+): Registrar {
   const http = client(target.tls);
   const { user, password, prefix } = target;
   const urls = target.urls.map(base);

@@ -8,6 +8,8 @@ import type { Delays } from '../algorithms/backoff.ts';
 import type { Clock, TimerHandle } from '../core/clock.ts';
 import type { Emit } from '../core/events.ts';
 import type { Random } from '../core/random.ts';
+import type { Lease } from '../core/registry.ts';
+import { leaseOf } from './registrar.ts';
 import type { Registrar } from './registrar.ts';
 
 declare module '../core/events.ts' {
@@ -35,8 +37,8 @@ declare module '../core/events.ts' {
 export interface PresenceOptions {
   readonly registrar: Registrar;
   readonly agent: AgentIdentity;
-  /** Longest time from one sign of life to the next, in milliseconds. */
-  readonly heartbeatMs: number;
+  /** Longest time from one sign of life to the next, in milliseconds. Undefined: what the registry asks for. */
+  readonly heartbeatMs: number | undefined;
   /** Longest time for the deregistration, in milliseconds. */
   readonly timeoutMs: number;
   readonly status: () => AgentStatus;
@@ -51,13 +53,21 @@ export interface PresenceDeps {
 /** Share by which a heartbeat comes early at most. */
 const JITTER = 0.2;
 const FIRST_RETRY_MS = 500;
+/** Bounds of what a registry may ask for: it must neither be overrun nor forgotten. */
+const MIN_HEARTBEAT_MS = 250;
+const MAX_HEARTBEAT_MS = 1_200_000;
+/** Before any registry has said something. */
+const FIRST_LEASE = leaseOf(30_000);
 
 export class Presence {
   readonly #options: PresenceOptions;
   readonly #deps: PresenceDeps;
   readonly #abort = new AbortController();
+  #lease: Lease = FIRST_LEASE;
   #retries: Delays;
   #registered = false;
+  /** It may stand there. */
+  #tried = false;
   /** It stood there once: the next registration is one anew. */
   #known = false;
   #error: string | undefined;
@@ -114,15 +124,14 @@ export class Presence {
   /** Takes the agent out, within `timeoutMs`. Never rejects. @returns whether it may have stood there */
   async leave(): Promise<boolean> {
     const { registrar, timeoutMs, agent } = this.#options;
-    // A registration that is broken off may have arrived all the same.
-    const mayStand = this.#known || this.#round !== undefined;
     this.#abort.abort();
     this.#clear();
     const bound = new AbortController();
     const timer = this.#deps.clock.setTimer(timeoutMs, () => bound.abort());
     try {
       await within(this.#round ?? Promise.resolve(), bound.signal, timeoutMs);
-      if (!mayStand) return false;
+      // A registration that failed, or is broken off, may have arrived all the same.
+      if (!this.#tried) return false;
       await within(registrar.deregister(bound.signal), bound.signal, timeoutMs);
       this.#registered = false;
       this.#deps.emit('agent-deregistered', {
@@ -132,11 +141,12 @@ export class Presence {
       });
     } catch (error) {
       this.#tellFailure('deregister', error as Error);
+      return this.#known;
     } finally {
       this.#deps.clock.clearTimer(timer);
       registrar.dispose();
     }
-    return mayStand;
+    return true;
   }
 
   #wake(): void {
@@ -150,25 +160,26 @@ export class Presence {
 
   async #run(): Promise<void> {
     const status = this.#options.status();
+    const { signal } = this.#abort;
     let step: 'register' | 'heartbeat' = 'heartbeat';
     try {
-      if (this.#registered) this.#registered = (await this.#beat(status)) === 'known';
-      if (this.#registered) this.#reachable();
-      else {
+      const lease = this.#registered ? await this.#options.registrar.heartbeat(status, signal) : 'unknown';
+      this.#registered = lease !== 'unknown';
+      if (lease === 'unknown') {
         step = 'register';
-        await this.#options.registrar.register(status, this.#abort.signal);
+        this.#tried = true;
+        this.#lease = await this.#options.registrar.register(status, signal);
         this.#entered();
+      } else {
+        this.#lease = lease;
+        this.#reachable();
       }
       this.#told = status;
     } catch (error) {
-      if (this.#abort.signal.aborted) return;
+      if (signal.aborted) return;
       if (this.#error === undefined) this.#tellFailure(step, error as Error);
       this.#error = (error as Error).message;
     }
-  }
-
-  #beat(status: AgentStatus): Promise<'known' | 'unknown'> {
-    return this.#options.registrar.heartbeat(status, this.#abort.signal);
   }
 
   #entered(): void {
@@ -199,12 +210,18 @@ export class Presence {
     if (this.#error !== undefined) return this.#retries();
     // It changed while the registry was being told.
     if (this.#told !== this.#options.status()) return 0;
-    return this.#options.heartbeatMs * (1 - this.#deps.random.next() * JITTER);
+    return this.#heartbeatMs * (1 - this.#deps.random.next() * JITTER);
+  }
+
+  get #heartbeatMs(): number {
+    const { ttlMs, heartbeatMs } = this.#lease;
+    const asked = Math.min(heartbeatMs, ttlMs / 2, MAX_HEARTBEAT_MS);
+    return Math.min(this.#options.heartbeatMs ?? Infinity, Math.max(MIN_HEARTBEAT_MS, asked));
   }
 
   /** Never longer than a heartbeat, which is what the registry has to bear anyway. */
   #newRetries(): Delays {
-    const { heartbeatMs: maxMs } = this.#options;
+    const maxMs = this.#heartbeatMs;
     const initialMs = Math.min(FIRST_RETRY_MS, maxMs);
     const growth = { kind: 'exponential', initialMs, maxMs, multiplier: 2 } as const;
     return delays({ ...growth, jitter: 'equal', jitterRatio: 0 }, this.#deps.random);

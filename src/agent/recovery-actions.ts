@@ -70,8 +70,6 @@ function leaver(code: number, { exit }: ActionDeps): Run {
 
 const FIRST_RETRY_MS = 1_000;
 const MAX_RETRY_MS = 10_000;
-/** What it answers is of no interest. */
-const MAX_ANSWER_BYTES = 65_536;
 
 interface Report {
   readonly incident: Incident;
@@ -101,15 +99,17 @@ async function postOnce(
   http: HttpClient,
 ): Promise<ActionResult & { readonly again: boolean }> {
   try {
-    const { status } = await http.call({
+    const answer = await http.stream({
       method: 'POST',
       url,
       headers: { ...headers, 'content-type': 'application/json' },
       body,
       timeoutMs: timeout,
       signal,
-      maxBytes: MAX_ANSWER_BYTES,
     });
+    // Whatever else it says, however long or slowly, it has heard.
+    answer.close();
+    const { status } = answer;
     const ok = status >= 200 && status < 300;
     return { ok, message: `answered ${status}`, again: status === 429 || status >= 500 };
   } catch (error) {

@@ -2,13 +2,18 @@
 import { X509Certificate } from 'node:crypto';
 import { createSecureContext } from 'node:tls';
 import type { FileContents } from '../schema/file-contents.ts';
-import type { TlsTowards } from '../schema/tls.ts';
+import type { ListenerTls, TlsTowards } from '../schema/tls.ts';
 import type { CheckProblem } from './load.ts';
 import type { Path } from './path.ts';
 import type { Config } from './schema.ts';
 
-export function checkTls({ server, upstreams, state }: Config): CheckProblem[] {
+export function checkTls({ server, upstreams, state, registry, agent }: Config): CheckProblem[] {
   const problems = server.tls ? checkPair(['server', 'tls'], server.tls) : [];
+  if (registry?.tls) problems.push(...checkPair(['registry', 'tls'], registry.tls));
+  for (const kind of ['registry', 'consul', 'etcd'] as const) {
+    const target = agent?.register?.[kind];
+    if (target) problems.push(...checkTowards(['agent', 'register', kind, 'tls'], target.tls));
+  }
   for (const [name, { tls }] of Object.entries(upstreams))
     problems.push(...checkTowards(['upstreams', name, 'tls'], tls));
   if (typeof state.redis === 'object')
@@ -18,17 +23,12 @@ export function checkTls({ server, upstreams, state }: Config): CheckProblem[] {
 
 function checkTowards(path: Path, tls: TlsTowards): CheckProblem[] {
   const roots = tls.caFile ? checkRoots([...path, 'caFile'], tls.caFile) : [];
-  const own = tls.certFile && tls.keyFile ? checkPair(path, tls as CertificateAndKey) : [];
+  const own = tls.certFile && tls.keyFile ? checkPair(path, tls as ListenerTls) : [];
   return [...roots, ...own];
 }
 
-interface CertificateAndKey {
-  readonly certFile: FileContents;
-  readonly keyFile: FileContents;
-}
-
 /** A chain with its key; says which of the two is no good, or that they do not belong together. */
-function checkPair(path: Path, { certFile, keyFile }: CertificateAndKey): CheckProblem[] {
+function checkPair(path: Path, { certFile, keyFile }: ListenerTls): CheckProblem[] {
   const cert = reasonAgainst(() => createSecureContext({ cert: certFile.bytes }));
   const key = reasonAgainst(() => createSecureContext({ key: keyFile.bytes }));
   const problems: CheckProblem[] = [];

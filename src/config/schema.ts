@@ -33,7 +33,7 @@ import {
   secret,
   size,
 } from '../schema/scalars.ts';
-import { tlsTowards } from '../schema/tls.ts';
+import { tlsOfListener, tlsTowards } from '../schema/tls.ts';
 
 const off = z.literal(false);
 
@@ -190,13 +190,7 @@ const server = z
     drainTimeout: positiveDuration
       .prefault('20s')
       .describe('Time for exchanges under way to finish when the sidecar is told to stop.'),
-    tls: z
-      .strictObject({
-        certFile: fileContents.describe('PEM file with the certificate chain.'),
-        keyFile: fileContents.describe('PEM file with the private key.'),
-      })
-      .optional()
-      .describe('TLS for the data plane’s listeners.'),
+    tls: tlsOfListener('the data plane’s listeners').optional(),
   })
   .describe('Listeners and limits towards clients.');
 

@@ -77,18 +77,19 @@ export interface Lease {
 export type InstanceReport = Pick<Registration, 'service' | 'id' | 'url'> &
   Partial<Pick<Registration, 'status' | 'weight' | 'priority' | 'zone' | 'metadata' | 'ttlMs'>>;
 
-/** Where an instance keeps itself registered. Its methods reject with one sentence that is fit for a log line. */
+/** Where an instance keeps itself registered. Its methods reject with one sentence that is fit for a log line; `signal` breaks them off. */
 export interface InstanceRegistrar {
   /** Takes it in, or renews its lease; replaces all that was said of it before. */
-  register(report: InstanceReport): Promise<Lease>;
+  register(report: InstanceReport, signal?: AbortSignal): Promise<Lease>;
   /** @returns `unknown` where it must register anew, as after the registry lost its memory */
   heartbeat(
     service: string,
     id: string,
     said?: { readonly status?: InstanceStatus; readonly weight?: number },
+    signal?: AbortSignal,
   ): Promise<Lease | 'unknown'>;
   /** @returns whether it was there */
-  deregister(service: string, id: string): Promise<boolean>;
+  deregister(service: string, id: string, signal?: AbortSignal): Promise<boolean>;
 }
 
 export interface ServiceStatistics {

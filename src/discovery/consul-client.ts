@@ -43,6 +43,12 @@ export interface ConsulService {
   };
 }
 
+export interface ConsulReport {
+  readonly status: 'passing' | 'warning' | 'critical';
+  /** Shown beside the state; a sentence. */
+  readonly output: string;
+}
+
 /** What went wrong, fit for a log line; never with the token. */
 export class ConsulError extends Error {
   override readonly name = 'ConsulError';
@@ -98,28 +104,32 @@ export class ConsulClient {
   }
 
   /** Registers with the agent, or changes what is registered under the id. @throws ConsulError */
-  register(service: ConsulService, params: ConsulParams = {}): Promise<void> {
-    return this.#put('/v1/agent/service/register', params, service);
+  register(service: ConsulService, params: ConsulParams = {}, signal?: AbortSignal): Promise<void> {
+    return this.#put({ path: '/v1/agent/service/register', params, body: service }, signal);
   }
 
   /** @throws ConsulError with status 404 where the agent does not know the id (older ones say 500) */
-  deregister(id: string, params: ConsulParams = {}): Promise<void> {
-    return this.#put(`/v1/agent/service/deregister/${encodeURIComponent(id)}`, params);
+  deregister(id: string, params: ConsulParams = {}, signal?: AbortSignal): Promise<void> {
+    return this.#put({ path: `/v1/agent/service/deregister/${encodeURIComponent(id)}`, params }, signal);
   }
 
   /**
    * A sign of life of a check with a TTL; the check of a service is called `service:<id>` unless it was named.
-   * @param output shown beside the state; a sentence
    * @throws ConsulError with status 404 where the agent has forgotten the check (older ones say 500): register anew
    */
-  report(check: string, status: 'passing' | 'warning' | 'critical', output: string): Promise<void> {
-    const body = { Status: status, Output: output };
-    return this.#put(`/v1/agent/check/update/${encodeURIComponent(check)}`, {}, body);
+  report(
+    check: string,
+    { status, output }: ConsulReport,
+    params: ConsulParams = {},
+    signal?: AbortSignal,
+  ): Promise<void> {
+    const path = `/v1/agent/check/update/${encodeURIComponent(check)}`;
+    return this.#put({ path, params, body: { Status: status, Output: output } }, signal);
   }
 
-  async #put(path: string, params: ConsulParams, body?: object): Promise<void> {
-    const answer = await this.#ask({ method: 'PUT', path, params, body }, this.#timeoutMs);
-    if (answer.status !== 200) throw this.#refused(path, answer);
+  async #put(question: Question, signal?: AbortSignal): Promise<void> {
+    const answer = await this.#ask({ ...question, method: 'PUT' }, this.#timeoutMs, signal);
+    if (answer.status !== 200) throw this.#refused(question.path, answer);
   }
 
   async #ask(

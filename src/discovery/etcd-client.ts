@@ -24,6 +24,12 @@ export interface EtcdKeys {
   readonly prefix: boolean;
 }
 
+export interface EtcdPut {
+  /** The value goes when it does. Default: it stays. */
+  readonly lease?: string | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
 /** What went wrong, fit for a log line; never with the password or a token. */
 export class EtcdError extends Error {
   override readonly name = 'EtcdError';
@@ -70,34 +76,34 @@ export class EtcdClient {
     };
   }
 
-  /** @param lease the value goes when it does @throws EtcdError */
-  async put(key: string, value: string, lease?: string): Promise<void> {
+  /** @throws EtcdError */
+  async put(key: string, value: string, { lease, signal }: EtcdPut = {}): Promise<void> {
     const body = { key: base64(key), value: base64(value), ...(lease !== undefined && { lease }) };
-    await this.#ask('/v3/kv/put', body);
+    await this.#ask('/v3/kv/put', body, signal);
   }
 
   /** @throws EtcdError */
-  async delete(keys: EtcdKeys): Promise<void> {
-    await this.#ask('/v3/kv/deleterange', { ...selection(keys) });
+  async delete(keys: EtcdKeys, signal?: AbortSignal): Promise<void> {
+    await this.#ask('/v3/kv/deleterange', { ...selection(keys) }, signal);
   }
 
   /** A lease that lives for `ttlSeconds` without a sign of life. @returns its id @throws EtcdError */
-  async grant(ttlSeconds: number): Promise<string> {
-    const { ID: id } = await this.#ask('/v3/lease/grant', { TTL: String(ttlSeconds) });
+  async grant(ttlSeconds: number, signal?: AbortSignal): Promise<string> {
+    const { ID: id } = await this.#ask('/v3/lease/grant', { TTL: String(ttlSeconds) }, signal);
     if (typeof id !== 'string') throw new EtcdError('etcd: /v3/lease/grant: there is no id in the answer');
     return id;
   }
 
   /** A sign of life. @returns whether the lease still stands; where not, it has to be granted anew @throws EtcdError */
-  async keepAlive(lease: string): Promise<boolean> {
-    const answer = await this.#ask('/v3/lease/keepalive', { ID: lease });
+  async keepAlive(lease: string, signal?: AbortSignal): Promise<boolean> {
+    const answer = await this.#ask('/v3/lease/keepalive', { ID: lease }, signal);
     return Number(fieldsOf(answer['result'])['TTL'] ?? 0) > 0;
   }
 
   /** Ends a lease, and all keys that hang on it. One that is gone is no error. @throws EtcdError */
-  async revoke(lease: string): Promise<void> {
+  async revoke(lease: string, signal?: AbortSignal): Promise<void> {
     try {
-      await this.#ask('/v3/lease/revoke', { ID: lease });
+      await this.#ask('/v3/lease/revoke', { ID: lease }, signal);
     } catch (error) {
       if (!(error instanceof EtcdError && error.message.includes('lease not found'))) throw error;
     }

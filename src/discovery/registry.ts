@@ -8,7 +8,9 @@ import type { EndpointDescription } from '../core/endpoint.ts';
 import type { Instance, InstanceDirectory, InstanceStatus } from '../core/registry.ts';
 import { endpointUrl } from '../schema/endpoint.ts';
 import { secret } from '../schema/scalars.ts';
-import { HttpClient } from '../transport/http-client.ts';
+import { tlsTowards } from '../schema/tls.ts';
+import type { HttpClient } from '../transport/http-client.ts';
+import { clientOf } from './client-of.ts';
 import type { Discoverer, DiscoveryDeps, DiscoveryKind } from './kind.ts';
 import { followRegistry } from './registry-stream.ts';
 
@@ -22,6 +24,7 @@ const schema = z
       .optional()
       .describe('Registry elsewhere, such as that of another sidecar. Default: the one of this sidecar.'),
     token: secret(z.string().min(8)).optional().describe('Bearer token for the registry at `url`.'),
+    tls: tlsTowards('the registry at `url`').prefault({}),
     metadata: z
       .record(z.string(), z.string())
       .default({})
@@ -31,6 +34,10 @@ const schema = z
     error: 'expected no token: the registry of this sidecar needs none',
     path: ['token'],
   })
+  .refine(
+    ({ url, tls }) => url?.startsWith('https:') || Object.values(tls).every((one) => one === undefined),
+    { error: 'expected an https URL beside tls', path: ['url'] },
+  )
   .describe('Instances that registered themselves; see registry.');
 
 type RegistryDiscoveryOptions = z.output<typeof schema>;
@@ -126,7 +133,7 @@ class RemoteRegistry implements Discoverer {
   }
 
   start(): void {
-    this.#http = new HttpClient({ clock: this.#deps.clock });
+    this.#http = clientOf(this.#deps.clock, this.#options.tls);
     void this.#run(this.#http);
   }
 

@@ -17,6 +17,8 @@ import { ChangeRing } from './change-ring.ts';
 import { instanceOf, isSame } from './instance.ts';
 import type { Leaving } from './events.ts';
 import { captureEntries, readSaved } from './saved.ts';
+import { Refusals } from './refusals.ts';
+import type { FullLimit } from './refusals.ts';
 import { Service } from './service.ts';
 import type { Entry } from './service.ts';
 
@@ -31,15 +33,13 @@ export interface CatalogDeps {
 export type Registered =
   | { readonly ok: true; readonly created: boolean; readonly instance: Instance }
   /** There is no place left. */
-  | { readonly ok: false; readonly limit: 'maxInstances' | 'maxServices' };
+  | { readonly ok: false; readonly limit: FullLimit };
 
 /** What came from the instances themselves, for registries that share. */
 export type Told = 'put' | 'beat' | 'delete';
 
 /** Where a change was decided. */
-interface Decided {
-  readonly here: boolean;
-}
+type Decided = Pick<Instance, 'here'>;
 
 const HERE: Decided = { here: true };
 
@@ -53,6 +53,7 @@ export class Catalog implements InstanceDirectory, Persistent {
   readonly #ring = new ChangeRing(RING);
   readonly #listeners = new Set<() => void>();
   readonly #since: number;
+  readonly #refusals: Refusals;
   #limits: RegistryLimits;
   #size = 0;
   #told = false;
@@ -61,6 +62,7 @@ export class Catalog implements InstanceDirectory, Persistent {
     this.#limits = limits;
     this.#deps = deps;
     this.#since = deps.clock.now();
+    this.#refusals = new Refusals(deps);
     this.epoch = deps.clock.wallMs().toString(36);
   }
 
@@ -161,18 +163,26 @@ export class Catalog implements InstanceDirectory, Persistent {
    * @param isOurs whose leases are this registry's to watch. Default: all.
    */
   sweep(isOurs: (entry: Entry) => boolean = () => true): void {
+    this.#refusals.sweep();
     const now = this.#deps.clock.now();
     for (const service of [...this.#services.values()]) {
       for (const entry of [...service.entries.values()]) {
         const { expiredAt, expiresAt, instance } = entry;
         if (expiredAt === undefined) {
           if (expiresAt <= now && isOurs(entry)) this.#expire(entry, HERE);
-        } else if (now - expiredAt >= this.#limits.retention) this.#remove(entry, 'expired', instance);
+        } else if (now - expiredAt >= this.#limits.retention)
+          this.#remove(entry, 'expired', { here: instance.here });
       }
       const { emptySince } = service;
       if (emptySince !== undefined && now - emptySince >= this.#limits.retention)
         this.#services.delete(service.name);
     }
+  }
+
+  /** Nobody could be heard for so long: it does not count. */
+  extend(ms: number): void {
+    for (const { entries } of this.#services.values())
+      for (const entry of entries.values()) if (entry.expiredAt === undefined) entry.expiresAt += ms;
   }
 
   /** What another registry heard, or this one itself and hears again. @returns false where there is no place */
@@ -208,6 +218,7 @@ export class Catalog implements InstanceDirectory, Persistent {
     const found = readSaved(saved, { now: this.#deps.clock.now(), instants, retention });
     if (!found) return false;
     for (const { said, here, lease } of found) {
+      if (this.entry(said.service, said.id)) continue;
       if (this.#lackingFor(said.service) !== undefined) break;
       const entry = this.#add(said, { here });
       Object.assign(entry, lease);
@@ -217,10 +228,7 @@ export class Catalog implements InstanceDirectory, Persistent {
     return true;
   }
 
-  #place(
-    said: Registration,
-    decided: Decided,
-  ): { entry: Entry; created: boolean } | 'maxInstances' | 'maxServices' {
+  #place(said: Registration, decided: Decided): { entry: Entry; created: boolean } | FullLimit {
     const known = this.entry(said.service, said.id);
     if (known) {
       this.#change(known, instanceOf(said, known.instance), decided);
@@ -230,12 +238,12 @@ export class Catalog implements InstanceDirectory, Persistent {
     const { service, id, url, status } = said;
     const limit = this.#lackingFor(service);
     if (limit !== undefined) {
-      this.#deps.emit('registry-full', { limit, service });
+      this.#refusals.add(limit, service);
       return limit;
     }
     const entry = this.#add(said, decided);
     if (decided.here) this.#count(service, 'registrations');
-    this.#deps.emit('instance-registered', { service, instance: id, ...told(decided), url, status });
+    this.#deps.emit('instance-registered', { service, instance: id, ...decided, url, status });
     return { entry, created: true };
   }
 
@@ -255,16 +263,17 @@ export class Catalog implements InstanceDirectory, Persistent {
     return entry;
   }
 
-  #lackingFor(service: string): 'maxInstances' | 'maxServices' | undefined {
+  #lackingFor(service: string): FullLimit | undefined {
     if (!this.#services.has(service) && this.#services.size >= this.#limits.maxServices) return 'maxServices';
     return this.#size >= this.#limits.maxInstances ? 'maxInstances' : undefined;
   }
 
-  /** Empty services, and instances that are down, give up their places where those are needed. */
+  /** Services without anybody alive, and instances whose lease ran out, give up their places where those are needed. */
   #makeRoom(service: string): void {
     if (this.#lackingFor(service) === 'maxServices') {
-      const empty = [...this.#services.values()].find(({ emptySince }) => emptySince !== undefined);
-      if (empty) this.#services.delete(empty.name);
+      const idle = [...this.#services.values()].find(({ isIdle }) => isIdle);
+      for (const entry of [...(idle?.entries.values() ?? [])]) this.#remove(entry, 'evicted', HERE);
+      if (idle) this.#services.delete(idle.name);
     }
     if (this.#lackingFor(service) !== 'maxInstances') return;
     const longestGone = this.#longestGone();
@@ -296,7 +305,7 @@ export class Catalog implements InstanceDirectory, Persistent {
     }
     this.#replace(entry, { ...next, here: decided.here }, 'changed');
     const to = entry.instance.status;
-    this.#deps.emit('instance-changed', { service, instance: id, ...told(decided), from, to });
+    this.#deps.emit('instance-changed', { service, instance: id, ...decided, from, to });
   }
 
   #expire(entry: Entry, decided: Decided): void {
@@ -306,7 +315,7 @@ export class Catalog implements InstanceDirectory, Persistent {
     if (decided.here) this.#count(service, 'expiries');
     this.#replace(entry, { ...entry.instance, expired: true }, 'expired');
     const silentMs = Math.round(now - entry.beatAt);
-    this.#deps.emit('instance-expired', { service, instance: id, ...told(decided), silentMs });
+    this.#deps.emit('instance-expired', { service, instance: id, ...decided, silentMs });
   }
 
   #count(service: string, what: keyof Service['counts']): void {
@@ -326,7 +335,7 @@ export class Catalog implements InstanceDirectory, Persistent {
     this.#services.get(service)?.remove(id, this.#deps.clock.now());
     this.#size -= 1;
     this.#ring.add({ revision: this.#ring.newest + 1, kind: 'left', instance });
-    this.#deps.emit('instance-left', { service, instance: id, ...told(decided), reason });
+    this.#deps.emit('instance-left', { service, instance: id, ...decided, reason });
     this.#tell();
   }
 
@@ -339,5 +348,3 @@ export class Catalog implements InstanceDirectory, Persistent {
     });
   }
 }
-
-const told = ({ here }: Decided): Decided => ({ here });

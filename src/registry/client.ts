@@ -35,8 +35,8 @@ export class RegistryClient implements InstanceRegistrar {
   }
 
   /** @throws HttpClientError without an answer, RegistryClientError where the registry does not take it */
-  async register({ service, id, ...report }: InstanceReport): Promise<Lease> {
-    const answer = await this.#call('PUT', pathOf(service, id), report);
+  async register({ service, id, ...report }: InstanceReport, signal?: AbortSignal): Promise<Lease> {
+    const answer = await this.#call({ method: 'PUT', path: pathOf(service, id), body: report, signal });
     if (answer.status === 200 || answer.status === 201) return leaseIn(answer);
     throw refused(answer);
   }
@@ -45,23 +45,25 @@ export class RegistryClient implements InstanceRegistrar {
   async heartbeat(
     service: string,
     id: string,
-    said?: { readonly status?: InstanceStatus; readonly weight?: number },
+    body?: { readonly status?: InstanceStatus; readonly weight?: number },
+    signal?: AbortSignal,
   ): Promise<Lease | 'unknown'> {
-    const answer = await this.#call('POST', `${pathOf(service, id)}/heartbeat`, said);
+    const path = `${pathOf(service, id)}/heartbeat`;
+    const answer = await this.#call({ method: 'POST', path, body, signal });
     if (answer.status === 200) return leaseIn(answer);
     if (answer.status === 404 && codeIn(answer) === 'no_such_instance') return 'unknown';
     throw refused(answer);
   }
 
   /** @throws as `register` */
-  async deregister(service: string, id: string): Promise<boolean> {
-    const answer = await this.#call('DELETE', pathOf(service, id));
+  async deregister(service: string, id: string, signal?: AbortSignal): Promise<boolean> {
+    const answer = await this.#call({ method: 'DELETE', path: pathOf(service, id), signal });
     if (answer.status === 204) return true;
     if (answer.status === 404 && codeIn(answer) === 'no_such_instance') return false;
     throw refused(answer);
   }
 
-  #call(method: string, path: string, body?: object): Promise<HttpAnswer> {
+  #call({ method, path, body, signal }: Question): Promise<HttpAnswer> {
     const { url, token, timeoutMs = TIMEOUT_MS } = this.#options;
     return this.#http.call({
       method,
@@ -74,8 +76,16 @@ export class RegistryClient implements InstanceRegistrar {
         ...(body && { 'content-type': 'application/json' }),
       },
       ...(body && { body: JSON.stringify(body) }),
+      ...(signal && { signal }),
     });
   }
+}
+
+interface Question {
+  readonly method: string;
+  readonly path: string;
+  readonly body?: object | undefined;
+  readonly signal?: AbortSignal | undefined;
 }
 
 const pathOf = (service: string, id: string): string =>

@@ -1,5 +1,6 @@
 /** What happens to instances, for telemetry. */
 import type { InstanceStatus } from '../core/registry.ts';
+import type { FullLimit } from './refusals.ts';
 
 /** Why an instance is not there any more. `evicted`: it was down, and its place was needed. */
 export type Leaving = 'deregistered' | 'expired' | 'evicted';
@@ -23,8 +24,10 @@ declare module '../core/events.ts' {
     'instance-left': Told & { readonly reason: Leaving };
     /** A heartbeat came. `unknown`: from an instance that must register anew. */
     'instance-heartbeat': { readonly service: string; readonly result: 'known' | 'unknown' };
-    /** A registration did not fit. */
-    'registry-full': { readonly limit: 'maxInstances' | 'maxServices'; readonly service: string };
+    /** A registration did not fit. `refused`: which one since nobody was refused, from 1. */
+    'registry-full': { readonly limit: FullLimit; readonly service: string; readonly refused: number };
+    /** Nobody was refused for a minute. `refused`: so many were, within `lastedMs`. */
+    'registry-not-full': { readonly limit: FullLimit; readonly refused: number; readonly lastedMs: number };
     /** Somebody who follows changes came, or went; `slow`: was cut off because nothing got through to it. */
     'registry-watcher': { readonly change: 'opened' | 'closed' | 'slow'; readonly watchers: number };
   }

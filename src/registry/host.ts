@@ -16,6 +16,8 @@ import { Sharing } from './sharing.ts';
 
 /** Sweeps come up to this share earlier, so that registries that share do not sweep in step. */
 const JITTER_RATIO = 0.1;
+/** A sweep that comes so late tells of a process that was stopped, or a machine that slept or has no time for it. */
+const STALL_MS = 500;
 
 export interface RegistryHostDeps {
   readonly clock: Clock;
@@ -28,15 +30,22 @@ interface Running {
   readonly options: RegistryOptions;
 }
 
+/** A change that can be made. */
+export interface Prepared {
+  commit(): void;
+  abort(): void;
+}
+
 export class RegistryHost {
   readonly catalog: Catalog;
   readonly #deps: RegistryHostDeps;
-  #options: RegistryOptions | undefined;
   #running: Running | undefined;
   #sharing: { readonly sharing: Sharing; readonly through: SharedInstances } | undefined;
   #sweepTimer: TimerHandle | undefined;
-  /** The end of the last change: one reload may follow another at once. */
   #changed: Promise<void> = Promise.resolve();
+  /** The end of listeners that were. */
+  #leaving: Promise<unknown> = Promise.resolve();
+  #closed = false;
 
   constructor(deps: RegistryHostDeps) {
     this.#deps = deps;
@@ -64,81 +73,104 @@ export class RegistryHost {
     };
   }
 
-  /** Limits that a restored catalog is measured by; contacts nobody and opens nothing. */
-  prepare(options: RegistryOptions | undefined): void {
+  /** Limits that a restored catalog is measured by. */
+  limit(options: RegistryOptions | undefined): void {
     if (options) this.catalog.limits = options;
   }
 
   /**
-   * Another `listen` takes a new listener; it is there before the old one goes. All else changes in place, and instances stay
-   * in any case. Rejects when the address is not free: the old listener then goes on as it was.
+   * Opens what another `listen`, or TLS where there was none, needs. Whoever asks the registry notices nothing before
+   * `commit`. Rejects when the address cannot be had: the old listener then goes on as it was.
+   */
+  prepare(options: RegistryOptions | undefined): Promise<Prepared> {
+    return this.#inTurn(() => this.#prepare(options));
+  }
+
+  /**
+   * Listener, bounds, sweep and sharing are as these options say; instances stay in any case. Rejects as `prepare` does, where
+   * that did not come before.
    *
    * @param through what sidecars share; undefined: nothing
    */
   configure(options: RegistryOptions | undefined, through?: SharedInstances): Promise<void> {
-    const changing = this.#changed.then(() => this.#follow(options, through));
-    this.#changed = changing.catch(() => {});
-    return changing;
+    return this.#inTurn(async () => {
+      (await this.#prepare(options)).commit();
+      await this.#share(options?.shared ? through : undefined);
+      await this.#leaving;
+    });
   }
 
   close(): Promise<void> {
+    this.#closed = true;
     return this.configure(undefined);
   }
 
-  async #follow(options: RegistryOptions | undefined, through?: SharedInstances): Promise<void> {
-    const before = this.#options;
-    this.#options = options;
-    this.#share(options?.shared ? through : undefined);
-    if (options) this.catalog.limits = options;
-    if (before?.sweepInterval !== options?.sweepInterval) this.#armSweep();
-    if (!options) await this.#stopListening();
-    else if (this.#running?.options.listen === options.listen) this.#adjust(this.#running.server, options);
-    else await this.#move(options);
+  /** One reload may follow another at once. */
+  #inTurn<T>(change: () => Promise<T>): Promise<T> {
+    const changing = this.#changed.then(change);
+    this.#changed = changing.then(
+      () => {},
+      () => {},
+    );
+    return changing;
   }
 
-  #adjust(server: RegistryServer, options: RegistryOptions): void {
-    server.adjust(options);
-    this.#running = { server, options };
-  }
-
-  /** Nothing of the new options holds at the old address, where perhaps nobody would need a token by them. */
-  async #move(options: RegistryOptions): Promise<void> {
+  async #prepare(options: RegistryOptions | undefined): Promise<Prepared> {
     const old = this.#running;
-    if (old && portOf(options.listen) === old.server.address.port) return this.#moveOnPort(options, old);
-    const server = await this.#listen(options);
-    this.#running = { server, options };
-    await old?.server.close();
+    if (!options || (old && staysAt(old.options, options)))
+      return { commit: () => this.#commit(options, old?.server), abort: () => {} };
+    const isSamePort = old && portOf(options.listen) === old.server.address.port;
+    const opened = isSamePort ? await this.#moveOnPort(options, old) : await this.#listen(options);
+    return {
+      commit: () => this.#commit(options, opened),
+      abort: () => void this.#inTurn(() => this.#takeBack(opened, isSamePort ? old : undefined)),
+    };
+  }
+
+  #commit(options: RegistryOptions | undefined, server: RegistryServer | undefined): void {
+    const old = this.#running;
+    this.#running = options && server && { server, options };
+    if (options) {
+      this.#running?.server.adjust(options);
+      this.catalog.limits = options;
+    }
+    if (old && old.server !== this.#running?.server)
+      this.#leaving = Promise.all([this.#leaving, old.server.close()]);
+    if (old?.options.sweepInterval !== options?.sweepInterval) this.#armSweep();
   }
 
   /** One port on another of this machine's addresses: some systems give it only when the old one is gone. */
-  async #moveOnPort(options: RegistryOptions, old: Running): Promise<void> {
-    const { host, port } = old.server.address;
-    await this.#stopListening();
+  async #moveOnPort(options: RegistryOptions, old: Running): Promise<RegistryServer> {
+    await old.server.close();
     try {
-      this.#running = { server: await this.#listen(options), options };
+      return await this.#listen(options);
     } catch (error) {
-      // Where any port was asked for, it is this one that clients know.
-      const listen = `${host.includes(':') ? `[${host}]` : host}:${port}`;
-      const server = await this.#listen({ ...old.options, listen });
-      this.#running = { server, options: old.options };
+      await this.#reopen(old);
       throw error;
     }
+  }
+
+  async #takeBack(opened: RegistryServer, old: Running | undefined): Promise<void> {
+    await opened.close();
+    if (old && !this.#closed) await this.#reopen(old);
+  }
+
+  async #reopen({ options, server: { address } }: Running): Promise<void> {
+    const { host, port } = address;
+    // Where any port was asked for, it is this one that clients know.
+    const listen = `${host.includes(':') ? `[${host}]` : host}:${port}`;
+    this.#running = { server: await this.#listen({ ...options, listen }), options };
   }
 
   #listen(options: RegistryOptions): Promise<RegistryServer> {
     return startRegistryServer(options, { ...this.#deps, catalog: this.catalog });
   }
 
-  async #stopListening(): Promise<void> {
-    const running = this.#running;
-    this.#running = undefined;
-    await running?.server.close();
-  }
-
-  #share(through: SharedInstances | undefined): void {
+  async #share(through: SharedInstances | undefined): Promise<void> {
     if (this.#sharing?.through === through) return;
-    this.#sharing?.sharing.stop();
+    const before = this.#sharing?.sharing;
     this.#sharing = through && { through, sharing: new Sharing(through, this.catalog, this.#deps) };
+    await before?.stop();
     this.#sharing?.sharing.start();
   }
 
@@ -146,14 +178,25 @@ export class RegistryHost {
     const { clock, random } = this.#deps;
     if (this.#sweepTimer) clock.clearTimer(this.#sweepTimer);
     this.#sweepTimer = undefined;
-    if (!this.#options) return;
-    const ms = this.#options.sweepInterval * (1 - JITTER_RATIO * random.next());
+    if (!this.#running) return;
+    const ms = this.#running.options.sweepInterval * (1 - JITTER_RATIO * random.next());
+    const dueAt = clock.now() + ms;
     this.#sweepTimer = clock.setBackgroundTimer(ms, () => {
-      const sharing = this.#sharing?.sharing;
-      this.catalog.sweep(sharing && ((entry) => sharing.isOurs(entry)));
+      this.#sweep(clock.now() - dueAt);
       this.#armSweep();
     });
   }
+
+  /** @param lateMs so long this process stood still: whoever spoke meanwhile is yet to be heard */
+  #sweep(lateMs: number): void {
+    const sharing = this.#sharing?.sharing;
+    if (lateMs >= STALL_MS) this.catalog.extend(lateMs);
+    this.catalog.sweep(sharing && ((entry) => sharing.isOurs(entry)));
+  }
 }
+
+/** It can go on with the listener that there is. */
+const staysAt = (a: RegistryOptions, b: RegistryOptions): boolean =>
+  a.listen === b.listen && (a.tls === undefined) === (b.tls === undefined);
 
 const portOf = (listen: string): number => Number(listen.slice(listen.lastIndexOf(':') + 1));

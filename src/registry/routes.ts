@@ -9,6 +9,7 @@ import { leaseFor } from './lease.ts';
 import type { Answer } from './problem.ts';
 import { misfitProblem, problem } from './problem.ts';
 import { nameMisfit, readHeartbeat, readRegistration } from './read-registration.ts';
+import type { FullLimit } from './refusals.ts';
 import type { Service } from './service.ts';
 
 export interface RouteDeps {
@@ -113,7 +114,7 @@ function register({ service, id, body }: Asked, deps: RouteDeps): Answer {
   };
 }
 
-function full(limit: 'maxInstances' | 'maxServices', { catalog, roomAfterMs }: RouteDeps): Answer {
+function full(limit: FullLimit, { catalog, roomAfterMs }: RouteDeps): Answer {
   return problem({
     ...{ status: 503, code: 'registry_full' },
     detail: `registry.${limit} is ${catalog.limits[limit]}, and all of them are there and alive`,

@@ -1,12 +1,14 @@
 /** The registry's listener: requests in, answers out. What they mean is in routes.ts and watch.ts. */
 import { once } from 'node:events';
-import { createServer } from 'node:http';
+import http from 'node:http';
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import https from 'node:https';
+import type { AddressInfo, Socket } from 'node:net';
 import type { Clock } from '../core/clock.ts';
 import type { Emit } from '../core/events.ts';
 import type { Random } from '../core/random.ts';
 import type { RegistryOptions } from '../schema/registry.ts';
+import type { ListenerTls } from '../schema/tls.ts';
 import type { Catalog } from './catalog.ts';
 import { readFilter } from './filter.ts';
 import { refusalOf } from './guard.ts';
@@ -18,6 +20,8 @@ import { Watchers } from './watch.ts';
 
 /** Time for a client to send a request, however slowly it drips. */
 const REQUEST_TIMEOUT_MS = 10_000;
+/** Node looks for late requests only this often; its own 30 s would let slow ones live. */
+const CHECK_INTERVAL_MS = 1_000;
 /** Longer than most intervals between heartbeats, so that a client need not connect for each. */
 const KEEP_ALIVE_MS = 75_000;
 const MAX_HEAD_BYTES = 16 * 1024;
@@ -37,7 +41,7 @@ export interface RegistryServer {
   readonly address: { readonly host: string; readonly port: number };
   /** Clients that follow changes. */
   readonly watchers: number;
-  /** Takes over all of them but `listen`. Whoever follows with a token that counts no more is cut off. */
+  /** Takes over all of them but `listen`, and whether there is TLS. Whoever follows with a token that counts no more is cut off. */
   adjust(options: RegistryOptions): void;
   /** Breaks off every connection. May be called again. */
   close(): Promise<void>;
@@ -58,6 +62,8 @@ class Listening implements RegistryServer {
   readonly #deps: RegistryServerDeps;
   readonly #watchers: Watchers;
   readonly #server: Server;
+  /** Node does not count those whose TLS handshake is not over. */
+  readonly #sockets = new Set<Socket>();
   #bound = { host: '', port: 0 };
   #closed: Promise<void> | undefined;
 
@@ -65,17 +71,12 @@ class Listening implements RegistryServer {
     this.#options = options;
     this.#deps = deps;
     this.#watchers = new Watchers(deps);
-    this.#server = createServer(
-      {
-        requestTimeout: REQUEST_TIMEOUT_MS,
-        headersTimeout: REQUEST_TIMEOUT_MS,
-        keepAliveTimeout: KEEP_ALIVE_MS,
-        maxHeaderSize: MAX_HEAD_BYTES,
-        noDelay: true,
-        keepAlive: true,
-      },
-      (request, response) => void this.#serve(request, response),
-    );
+    this.#server = serverWith(options.tls);
+    this.#server.on('request', (request, response) => void this.#serve(request, response));
+    this.#server.on('connection', (socket: Socket) => {
+      this.#sockets.add(socket);
+      socket.once('close', () => this.#sockets.delete(socket));
+    });
     this.#server.maxConnections = mostConnections(options);
   }
 
@@ -91,6 +92,8 @@ class Listening implements RegistryServer {
     const { token } = this.#options;
     this.#options = options;
     this.#server.maxConnections = mostConnections(options);
+    if (options.tls && this.#server instanceof https.Server)
+      this.#server.setSecureContext(pemOf(options.tls));
     if (options.token !== undefined && options.token !== token) this.#watchers.cutAll();
   }
 
@@ -119,7 +122,7 @@ class Listening implements RegistryServer {
     this.#closed ??= new Promise((resolve) => {
       this.#watchers.close();
       this.#server.close(() => resolve());
-      this.#server.closeAllConnections();
+      for (const socket of this.#sockets) socket.destroy();
     });
     return this.#closed;
   }
@@ -178,6 +181,22 @@ class Listening implements RegistryServer {
     return undefined;
   }
 }
+
+function serverWith(tls: ListenerTls | undefined): Server {
+  const options = {
+    requestTimeout: REQUEST_TIMEOUT_MS,
+    headersTimeout: REQUEST_TIMEOUT_MS,
+    handshakeTimeout: REQUEST_TIMEOUT_MS,
+    connectionsCheckingInterval: CHECK_INTERVAL_MS,
+    keepAliveTimeout: KEEP_ALIVE_MS,
+    maxHeaderSize: MAX_HEAD_BYTES,
+    noDelay: true,
+    keepAlive: true,
+  };
+  return tls ? https.createServer({ ...options, ...pemOf(tls) }) : http.createServer(options);
+}
+
+const pemOf = ({ certFile, keyFile }: ListenerTls) => ({ cert: certFile.bytes, key: keyFile.bytes });
 
 const mostConnections = ({ maxInstances, maxWatchers }: RegistryOptions): number =>
   maxInstances + maxWatchers + SPARE_CONNECTIONS;

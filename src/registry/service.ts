@@ -32,6 +32,12 @@ export class Service {
     return this.#ids;
   }
 
+  /** Nobody is here whose lease still runs. */
+  get isIdle(): boolean {
+    for (const { expiredAt } of this.entries.values()) if (expiredAt === undefined) return false;
+    return true;
+  }
+
   add(entry: Entry): void {
     this.entries.set(entry.instance.id, entry);
     this.emptySince = undefined;

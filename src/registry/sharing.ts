@@ -7,6 +7,7 @@ import type { Clock, TimerHandle } from '../core/clock.ts';
 import type { Random } from '../core/random.ts';
 import type { SharedAnswer, SharedInstances, SharedNews, SharedTold } from '../core/shared-instances.ts';
 import type { Registration } from '../core/registry.ts';
+import type { RegistryLimits } from '../schema/registry.ts';
 import type { Catalog, Told } from './catalog.ts';
 import { readRegistration } from './read-registration.ts';
 import type { Entry } from './service.ts';
@@ -26,6 +27,7 @@ function isRegistration({ service, id, zone, ...said }: Registration): boolean {
 }
 
 type Pending = Told | 'keep';
+type Batch = readonly (readonly [key: string, pending: Pending])[];
 
 export interface SharingDeps {
   readonly clock: Clock;
@@ -44,7 +46,10 @@ export class Sharing {
   #timer: { readonly handle: TimerHandle; readonly dueAt: number } | undefined;
   /** Since then nobody answers; leases that ran out before were for others to watch. Undefined while somebody does. */
   #awaySince: number | undefined;
-  #asking = false;
+  /** How it was when a place was missing for something that the others told. */
+  #full: { readonly size: number; readonly limits: RegistryLimits } | undefined;
+  /** The end of the question under way. */
+  #asked: Promise<void> | undefined;
   #stopped = false;
 
   constructor(through: SharedInstances, catalog: Catalog, deps: SharingDeps) {
@@ -63,10 +68,13 @@ export class Sharing {
     this.#askIn(0);
   }
 
-  stop(): void {
+  /** What was told here last reaches the others, where somebody is there. Never rejects. */
+  async stop(): Promise<void> {
     this.#stopped = true;
     this.#catalog.outlet = undefined;
     if (this.#timer) this.#deps.clock.clearTimer(this.#timer.handle);
+    await this.#asked;
+    while (this.up && this.#hasNews) if (!(await this.#exchange(this.#nextBatch()))) return;
   }
 
   /** While others are there, they all decide together; while not, each of those that it hears itself. */
@@ -89,32 +97,51 @@ export class Sharing {
   }
 
   #askIn(ms: number): void {
-    if (this.#stopped || this.#asking) return;
+    if (this.#stopped || this.#asked) return;
     const { clock } = this.#deps;
     const dueAt = clock.now() + ms;
     if (this.#timer && this.#timer.dueAt <= dueAt) return;
     if (this.#timer) clock.clearTimer(this.#timer.handle);
     const handle = clock.setBackgroundTimer(ms, () => {
       this.#timer = undefined;
-      void this.#ask();
+      this.#asked = this.#ask();
     });
     this.#timer = { handle, dueAt };
   }
 
   async #ask(): Promise<void> {
-    this.#asking = true;
-    const batch = [...this.#pending].slice(0, AT_ONCE);
-    for (const [key] of batch) this.#pending.delete(key);
-    const { retention: retentionMs, maxInstances } = this.#catalog.limits;
-    const told = batch.flatMap(([key, pending]) => this.#toldOf(key, pending) ?? []);
-    const answer = await this.#through.exchange({ told, ...this.#known, retentionMs, maxInstances });
-    this.#asking = false;
-    if (this.#stopped) return;
+    if (this.#full && this.#hasMoreRoomThan(this.#full)) this.#hearAllAnew();
+    const batch = this.#nextBatch();
+    const answer = await this.#exchange(batch);
+    this.#asked = undefined;
+    if (this.#stopped && answer) return;
     if (answer) this.#hear(answer);
     else this.#notHeard(batch);
     const urgent = answer !== undefined && (answer.more || this.#hasNews);
     const { random } = this.#deps;
     this.#askIn(urgent ? 0 : INTERVAL_MS * (1 + JITTER_RATIO * (2 * random.next() - 1)));
+  }
+
+  #nextBatch(): Batch {
+    const batch = [...this.#pending].slice(0, AT_ONCE);
+    for (const [key] of batch) this.#pending.delete(key);
+    return batch;
+  }
+
+  #exchange(batch: Batch): Promise<SharedAnswer | undefined> {
+    const { retention: retentionMs, maxInstances } = this.#catalog.limits;
+    const told = batch.flatMap(([key, pending]) => this.#toldOf(key, pending) ?? []);
+    return this.#through.exchange({ told, ...this.#known, retentionMs, maxInstances });
+  }
+
+  #hasMoreRoomThan({ size, limits }: { readonly size: number; readonly limits: RegistryLimits }): boolean {
+    return this.#catalog.size < size || this.#catalog.limits !== limits;
+  }
+
+  /** What found no place is not told again unless it changes. */
+  #hearAllAnew(): void {
+    this.#full = undefined;
+    this.#known = { ...this.#known, revision: 0, continued: false };
   }
 
   /** More than heartbeats, or more of those than fit in at once. */
@@ -134,7 +161,7 @@ export class Sharing {
     return { what: pending, said: { ...instance, status: instance.reported }, leaseMs: Math.max(1, leaseMs) };
   }
 
-  #notHeard(batch: readonly (readonly [string, Pending])[]): void {
+  #notHeard(batch: Batch): void {
     this.#awaySince ??= this.#deps.clock.now();
     // What was said since then is newer.
     for (const [key, pending] of batch)
@@ -170,8 +197,11 @@ export class Sharing {
     if (pending === 'put' || pending === 'delete') return;
     if (pending === 'beat' && news.what !== 'alive') return;
     if (news.what === 'left') this.#catalog.forget(service, id, news.reason);
-    else if (isRegistration(news.said))
-      this.#catalog.accept(news.said, news.what === 'expired', { here: news.byUs });
+    else if (isRegistration(news.said)) {
+      const placed = this.#catalog.accept(news.said, news.what === 'expired', { here: news.byUs });
+      const { size, limits } = this.#catalog;
+      if (!placed) this.#full = { size, limits };
+    }
   }
 
   /** All there is was told, and this was not in it: it left while this one did not listen. */

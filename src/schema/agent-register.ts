@@ -1,19 +1,15 @@
 /** The `agent.register` section: where the agent is entered, and how it is kept there. */
 import { z } from 'zod';
+import { MAX_TTL_MS, MIN_TTL_MS } from './registry.ts';
 import { positiveDuration, secret } from './scalars.ts';
+import { serverUrl } from './server-url.ts';
 import { tlsTowards } from './tls.ts';
 
-const serverUrl = z
-  .url({ protocol: /^https?$/, error: 'expected an http or https URL such as "http://127.0.0.1:8500"' })
-  .refine((text) => !/^https?:\/\/[^/]*@/.test(text) && !/[?#]/.test(text), {
-    error: 'expected a URL without user, password, query and fragment',
-  });
-
-/** What a registry grants. */
-const MIN_TTL_MS = 1_000;
-const MAX_TTL_MS = 3_600_000;
+/** At Consul and etcd, which grant whatever they are asked for. */
+export const DEFAULT_TTL_MS = 30_000;
 
 const token = secret(z.string().min(1));
+const name = z.string().min(1).max(200);
 
 const registrySchema = z
   .strictObject({
@@ -27,6 +23,8 @@ const consulSchema = z
   .strictObject({
     url: serverUrl.default('http://127.0.0.1:8500').describe('Address of the Consul agent on this machine.'),
     token: token.optional().describe('ACL token. Never printed.'),
+    namespace: name.optional().describe('Namespace (Consul Enterprise).'),
+    partition: name.optional().describe('Admin partition (Consul Enterprise).'),
     deregisterAfter: positiveDuration
       .prefault('1m')
       .describe('Consul forgets an agent that is critical for so long. Consul itself knows no less than 1m.'),
@@ -59,13 +57,16 @@ export const agentRegisterSchema = z
     consul: consulSchema.optional(),
     etcd: etcdSchema.optional(),
     heartbeat: positiveDuration
-      .prefault('10s')
+      .optional()
       .describe(
-        'From one sign of life to the next, up to a fifth shorter. A changed status is told at once.',
+        'Longest time from one sign of life to the next. Default: what the registry asks for, at Consul and etcd a third of `ttl`.',
       ),
     ttl: positiveDuration
-      .prefault('30s')
-      .describe('Without a sign of life the registry takes the agent for down after this time.'),
+      .refine((ms) => ms >= MIN_TTL_MS && ms <= MAX_TTL_MS, { error: 'expected a duration from 1s to 1h' })
+      .optional()
+      .describe(
+        'Without a sign of life the registry takes the agent for down after this time. Default: that of the registry, at Consul and etcd 30s.',
+      ),
     timeout: positiveDuration.prefault('5s').describe('Longest wait for the registry, also at the end.'),
   })
   .refine(
@@ -73,14 +74,14 @@ export const agentRegisterSchema = z
       [embedded, registry, consul, etcd].filter((one) => one !== undefined).length === 1,
     { error: 'expected exactly one of embedded, registry, consul and etcd' },
   )
-  .refine(({ heartbeat, ttl }) => ttl >= 2 * heartbeat, {
-    error: 'expected at least twice the heartbeat, so that one lost sign of life does no harm',
-    path: ['ttl'],
-  })
-  .refine(({ ttl }) => ttl >= MIN_TTL_MS && ttl <= MAX_TTL_MS, {
-    error: 'expected a duration from 1s to 1h',
-    path: ['ttl'],
-  })
+  .refine(
+    ({ heartbeat = 0, ttl, consul, etcd }) =>
+      2 * heartbeat <= (ttl ?? (consul || etcd ? DEFAULT_TTL_MS : Infinity)),
+    {
+      error: 'expected at least twice the heartbeat, so that one lost sign of life does no harm',
+      path: ['ttl'],
+    },
+  )
   .describe('Where others find the agent. Default: nowhere.');
 
 export type AgentRegisterOptions = z.output<typeof agentRegisterSchema>;

@@ -1,6 +1,7 @@
 /** The `registry` section: where instances register themselves, for how long that holds, and how many may. */
 import { z } from 'zod';
 import { listenAddress, positiveCount, positiveDuration, secret, size } from './scalars.ts';
+import { tlsOfListener } from './tls.ts';
 
 /** Bounds of every lease, that an instance asks for, too. */
 export const MIN_TTL_MS = 1_000;
@@ -18,6 +19,7 @@ export const registrySchema = z
     token: secret(z.string().min(8))
       .optional()
       .describe('Bearer token that everything but /health needs. Default: none.'),
+    tls: tlsOfListener('the registry’s listener').optional(),
     ttl: positiveDuration
       .refine((ms) => ms >= MIN_TTL_MS && ms <= MAX_TTL_MS, { error: 'expected a duration from 1s to 1h' })
       .prefault('30s')

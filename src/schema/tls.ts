@@ -1,4 +1,4 @@
-/** How a server proves who it is to us, and we to it. For every section that names a server. */
+/** How a server proves who it is to us, and we to it, for every section that names one; and how our own listeners do. */
 import { z } from 'zod';
 import { fileContents } from './file-contents.ts';
 
@@ -18,5 +18,16 @@ export const tlsTowards = (towards: string) =>
       error: 'expected certFile and keyFile together',
     })
     .describe(`TLS towards ${towards}.`);
+
+/** @param whose for the description: `the registry’s listener` */
+export const tlsOfListener = (whose: string) =>
+  z
+    .strictObject({
+      certFile: fileContents.describe('PEM file with the certificate chain.'),
+      keyFile: fileContents.describe('PEM file with the private key.'),
+    })
+    .describe(`TLS for ${whose}.`);
+
+export type ListenerTls = z.output<ReturnType<typeof tlsOfListener>>;
 
 export type TlsTowards = z.output<ReturnType<typeof tlsTowards>>;

@@ -1,7 +1,7 @@
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { describe, expect, it, onTestFinished } from 'vitest';
+import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import { execute, MAX_OUTPUT_BYTES } from '../../src/agent/execute.ts';
 import type { Execution, ExecutionEnd } from '../../src/agent/execute.ts';
 import { systemClock } from '../../src/core/clock.ts';
@@ -109,6 +109,24 @@ describe('what a program leaves behind when it ends', () => {
   it('is killed after a check also where it has let go of the output', async () => {
     const end = await run(['/bin/sh', '-c', 'sleep 600 >/dev/null 2>&1 & echo $!']);
     await untilGone(Number((end as { output: string }).output));
+  });
+
+  it('lives on also where the time of the command is over, or nobody wants it any more, while its last output is awaited', async () => {
+    const file = fileFor();
+    const [clock, abort] = [new FakeClock(), new AbortController()];
+    const timers = vi.spyOn(clock, 'setTimer');
+    const command = family(file, '');
+    const ending = execute({ command, env: {}, timeoutMs: 100, leftovers: 'keep' }, clock, abort.signal);
+    // It has ended; the pipe is still open in the child.
+    const waits = () => expect(timers).toHaveBeenLastCalledWith(200, expect.anything());
+    await vi.waitFor(waits, { timeout: 10_000, interval: 10 });
+    abort.abort();
+    await clock.advance(200);
+    expect(await ending).toMatchObject({ kind: 'exited', code: 0 });
+    const [, child = 0] = pidsIn(file);
+    expect(isAlive(child)).toBe(true);
+    process.kill(child, 'SIGKILL');
+    await untilGone(child);
   });
 
   it('lives on after a command that starts an agent', async () => {

@@ -6,11 +6,11 @@ import { ScriptedRegistrar } from './scripted-registrar.ts';
 
 const HEARTBEAT_MS = 10_000;
 
-function presence(rig = new Rig()) {
+function presence(rig = new Rig(), heartbeatMs: number | undefined = HEARTBEAT_MS) {
   const registrar = new ScriptedRegistrar();
   const agent: { status: AgentStatus } = { status: 'starting' };
   const kept = new Presence(
-    { registrar, agent: AGENT, heartbeatMs: HEARTBEAT_MS, timeoutMs: 5_000, status: () => agent.status },
+    { registrar, agent: AGENT, heartbeatMs, timeoutMs: 5_000, status: () => agent.status },
     rig,
   );
   const become = async (status: AgentStatus): Promise<void> => {
@@ -59,6 +59,34 @@ describe('an agent in a registry', () => {
     expect(Math.max(...gaps)).toBeLessThanOrEqual(HEARTBEAT_MS + 100);
     expect(Math.min(...gaps)).toBeGreaterThanOrEqual(0.8 * HEARTBEAT_MS - 100);
     expect(new Set(gaps).size).toBeGreaterThan(3);
+  });
+
+  it.each([
+    ['as often as the registry asks', { ttlMs: 3_000, heartbeatMs: 1_000 }, undefined, 800, 1_000],
+    ['no less often than it was told itself', { ttlMs: 60_000, heartbeatMs: 20_000 }, 5_000, 4_000, 5_000],
+    ['at least twice in a TTL', { ttlMs: 4_000, heartbeatMs: 3_600_000 }, undefined, 1_600, 2_000],
+    ['never every few milliseconds', { ttlMs: 1, heartbeatMs: 1 }, undefined, 200, 250],
+    ['at least every 20 minutes', { ttlMs: 1e9, heartbeatMs: 1e9 }, undefined, 960_000, 1_200_000],
+  ])('gives signs of life %s', async (_how, lease, heartbeatMs, least, most) => {
+    const { rig, registrar, kept } = presence(new Rig(), heartbeatMs ?? Infinity);
+    registrar.lease = lease;
+    kept.start();
+    await rig.clock.advance(0);
+    await rig.clock.advance(least - 1);
+    expect(registrar.told).toEqual(['register starting']);
+    await rig.clock.advance(most - least + 1);
+    expect(registrar.told.slice(1, 2)).toEqual(['heartbeat starting']);
+  });
+
+  it('follows a TTL that the registry changes', async () => {
+    const { rig, registrar, kept } = presence(new Rig(), Infinity);
+    kept.start();
+    await rig.clock.advance(0);
+    registrar.lease = { ttlMs: 3_000, heartbeatMs: 1_000 };
+    await rig.clock.advance(10_000);
+    const before = registrar.told.length;
+    await rig.clock.advance(5_000);
+    expect(registrar.told.length - before).toBeGreaterThanOrEqual(5);
   });
 
   it('tells a changed status at once, and once', async () => {
@@ -183,6 +211,28 @@ describe('the end', () => {
     expect(await kept.leave()).toBe(true);
     expect(registrar.told).toEqual(['register starting', 'deregister']);
     expect(rig.named('agent-registration-failed')).toEqual([]);
+  });
+
+  it('takes out what a registration without an answer may have brought in', async () => {
+    const { rig, registrar, kept } = presence();
+    registrar.mood = 'away';
+    kept.start();
+    await rig.clock.advance(0);
+    registrar.mood = 'well';
+    expect(await kept.leave()).toBe(true);
+    expect(registrar.told).toEqual(['register starting', 'deregister']);
+  });
+
+  it('of one that never stood there, as far as is known, is waited for by nobody', async () => {
+    const { rig, registrar, kept } = presence();
+    registrar.mood = 'away';
+    kept.start();
+    await rig.clock.advance(0);
+    expect(await kept.leave()).toBe(false);
+    expect(rig.named('agent-registration-failed').map(({ step }) => step)).toEqual([
+      'register',
+      'deregister',
+    ]);
   });
 
   it('of a hand-over says nothing to the registry', async () => {

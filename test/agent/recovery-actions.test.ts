@@ -95,6 +95,14 @@ describe('a webhook', () => {
     expect(result.message).not.toContain('s3cret');
   });
 
+  it('that has answered is not sent again because the answer is long or has no end', async () => {
+    await using server = await localServer((_heard, response) => {
+      response.writeHead(200).write('x'.repeat(200_000));
+    });
+    const { result } = await run({ webhook: { url: server.origin, timeout: '5s', retries: 2 } }, {}, hasty);
+    expect([result.ok, server.heard.length]).toEqual([true, 1]);
+  });
+
   it('that never answers is given up', async () => {
     await using server = await localServer(() => undefined);
     const { result } = await run({ webhook: { url: server.origin, timeout: '100ms', retries: 0 } });

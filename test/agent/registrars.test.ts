@@ -9,9 +9,11 @@ import { agentRegisterSchema } from '../../src/schema/agent-register.ts';
 import { HttpClient } from '../../src/transport/http-client.ts';
 import { hasEtcd, startEtcd } from '../support/etcd-server.ts';
 import { consulStub } from './consul-stub.ts';
+import { localServer } from './local-server.ts';
 import { AGENT } from './rig.ts';
 
 const never = new AbortController().signal;
+const LEASE = { ttlMs: 30_000, heartbeatMs: 10_000 };
 
 function registrarFor(
   register: object,
@@ -51,10 +53,23 @@ describe('Consul', () => {
     });
     const seen: unknown[] = [];
     for (const status of ['up', 'degraded', 'down', 'stopping'] as const) {
-      expect(await registrar.heartbeat(status, never)).toBe('known');
+      expect(await registrar.heartbeat(status, never)).toEqual(LEASE);
       seen.push(consul.checks.get('service:planner-1'));
     }
     expect(seen).toEqual(['passing', 'warning', 'critical', 'critical']);
+  });
+
+  it('is told namespace and partition with every call', async () => {
+    await using consul = await consulStub('t0ken');
+    const place = { namespace: 'team a', partition: 'west' };
+    const registrar = registrarFor({ consul: { url: consul.server.origin, token: 't0ken', ...place } });
+    await registrar.register('up', never);
+    await registrar.heartbeat('up', never);
+    await registrar.deregister(never);
+    const asked = consul.server.heard.map(({ url }) => new URL(url, consul.server.origin).searchParams);
+    expect(asked.map((query) => [query.get('ns'), query.get('partition')])).toEqual(
+      Array<string[]>(3).fill(['team a', 'west']),
+    );
   });
 
   it('that has forgotten the agent says so; taking out what is not there is no error', async () => {
@@ -72,9 +87,9 @@ describe('Consul', () => {
   it('that refuses the token is told of without it', async () => {
     await using consul = await consulStub('another');
     const registrar = registrarFor(registerAt(consul.server.origin));
-    const error = await registrar.register('up', never).catch((reason: unknown) => reason as Error);
-    expect(String(error)).toContain('403');
-    expect(String(error)).not.toContain('t0ken');
+    const error = await registrar.register('up', never).then(String, String);
+    expect(error).toContain('403');
+    expect(error).not.toContain('t0ken');
   });
 });
 
@@ -92,7 +107,7 @@ describe.skipIf(!hasEtcd)('etcd', () => {
     await registrar.register('starting', never);
     expect(await stored()).toContain('/services/planner/planner-1');
     expect(await stored()).toContain('starting');
-    expect(await registrar.heartbeat('up', never)).toBe('known');
+    expect(await registrar.heartbeat('up', never)).toEqual({ ttlMs: 2_000, heartbeatMs: 2_000 / 3 });
     expect(await stored()).toContain(String.raw`\"status\":\"up\"`);
 
     await client.delete({ key: '/services/', prefix: true });
@@ -107,7 +122,22 @@ describe.skipIf(!hasEtcd)('etcd', () => {
   });
 });
 
-const LEASE = { ttlMs: 30_000, heartbeatMs: 10_000 };
+it.each(['registry', 'consul'])(
+  'what is asked of a %s that says nothing ends with its signal',
+  async (kind) => {
+    await using silent = await localServer(() => undefined);
+    const registrar = registrarFor({ [kind]: { url: silent.origin }, timeout: '1h' });
+    const abort = new AbortController();
+    const asked = [
+      registrar.register('up', abort.signal),
+      registrar.heartbeat('up', abort.signal),
+      registrar.deregister(abort.signal),
+    ].map((one) => one.catch((error: unknown) => error));
+    await silent.waitFor(3);
+    abort.abort();
+    for (const one of await Promise.all(asked)) expect(one).toBeInstanceOf(Error);
+  },
+);
 
 it('a registry gets all that is known of the agent, and is not there where there is none', async () => {
   const told: unknown[] = [];
@@ -118,15 +148,15 @@ it('a registry gets all that is known of the agent, and is not there where there
   };
   const registrar = registrarFor({ embedded: true }, AGENT, registry);
   await registrar.register('up', never);
-  expect(await registrar.heartbeat('degraded', never)).toBe('known');
+  expect(await registrar.heartbeat('degraded', never)).toEqual(LEASE);
   expect(await registrar.heartbeat('degraded', never)).toBe('unknown');
   await registrar.deregister(never);
   const { address: url, ...said } = AGENT;
   expect(told).toEqual([
-    { ...said, url, status: 'up', ttlMs: 30_000 },
-    ['planner', 'planner-1', { status: 'degraded' }],
-    ['planner', 'planner-1', { status: 'degraded' }],
-    ['planner', 'planner-1'],
+    { ...said, url, status: 'up' },
+    ['planner', 'planner-1', { status: 'degraded' }, never],
+    ['planner', 'planner-1', { status: 'degraded' }, never],
+    ['planner', 'planner-1', never],
   ]);
   await expect(registrarFor({ embedded: true }).register('up', never)).rejects.toThrow('no registry');
 });

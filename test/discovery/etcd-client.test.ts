@@ -72,7 +72,7 @@ describe.skipIf(!hasEtcd)('towards a real etcd', () => {
 
   it('hangs values on leases, and hears when one is gone', async () => {
     const lease = await client.grant(60);
-    await client.put('l/a', 'x', lease);
+    await client.put('l/a', 'x', { lease });
     expect(await client.keepAlive(lease)).toBe(true);
     await client.revoke(lease);
     await client.revoke(lease);

@@ -92,6 +92,39 @@ describe('a registration', () => {
     expect(events.of('instance-left')).toMatchObject([{ instance: 'a', reason: 'evicted' }]);
   });
 
+  it('that does not fit is told of with its number, and how many it were when nobody was refused for a minute', async () => {
+    const { catalog, clock, events } = catalogWith({ maxInstances: 1 });
+    catalog.register(registration('a', { ttlMs: 3_600_000 }));
+    for (const id of ['b', 'c', 'b']) {
+      catalog.register(registration(id));
+      await clock.advance(1_000);
+    }
+    expect(events.of('registry-full').map(({ refused }) => refused)).toEqual([1, 2, 3]);
+    await clock.advance(58_999);
+    catalog.sweep();
+    expect(events.of('registry-not-full')).toEqual([]);
+    await clock.advance(1);
+    for (let sweep = 0; sweep < 2; sweep++) catalog.sweep();
+    expect(events.of('registry-not-full')).toEqual([{ limit: 'maxInstances', refused: 3, lastedMs: 2_000 }]);
+    catalog.register(registration('b'));
+    expect(events.of('registry-full').at(-1)).toMatchObject({ refused: 1 });
+  });
+
+  it('of one more service than there may be takes the place of one in which nobody lives', async () => {
+    const { catalog, clock, events } = catalogWith({ maxServices: 1 });
+    for (const id of ['a', 'b']) catalog.register(registration(id));
+    await clock.advance(30_000);
+    catalog.sweep();
+    catalog.heartbeat('search', 'b');
+    const other = registration('a', { service: 'other' });
+    expect(catalog.register(other)).toEqual({ ok: false, limit: 'maxServices' });
+    await clock.advance(30_000);
+    catalog.sweep();
+    expect(catalog.register(other)).toMatchObject({ ok: true, created: true });
+    expect(events.of('instance-left').map(({ reason }) => reason)).toEqual(['evicted', 'evicted']);
+    expect([catalog.size, catalog.services.map(({ name }) => name)]).toEqual([1, ['other']]);
+  });
+
   it('of one more service than there may be is refused until one is empty', () => {
     const { catalog } = catalogWith({ maxServices: 1 });
     catalog.register(registration('a'));
@@ -147,6 +180,18 @@ describe('a restart', () => {
     await next.clock.advance(1_100);
     next.catalog.sweep();
     expect(statuses(next.catalog)).toEqual(['alive down', 'dead down']);
+  });
+
+  it('takes an instance that was written twice back once', () => {
+    const { catalog, clock } = catalogWith();
+    catalog.register(registration('a'));
+    const left = leave({ part: catalog, clock });
+    const twice = JSON.parse(
+      JSON.stringify(left).replace(/"instances":\[(.*?\})\]/, '"instances":[$1,$1]'),
+    ) as typeof left;
+    const next = catalogWith();
+    expect(take(twice, { part: next.catalog, clock: next.clock }, 0)).toBe(true);
+    expect(next.catalog.size).toBe(1);
   });
 
   it('after longer than the retention finds nobody', async () => {

@@ -83,18 +83,18 @@ describe('a reload', () => {
     await expect(ask(old, 'GET', pathOf('a'))).rejects.toThrow('ECONNREFUSED');
   });
 
-  it('that moves it to a taken address leaves it where it was, with its token, says so, and the next one tries again', async () => {
+  it('that moves it to a taken address is refused by name of address and option: it serves on where it was, with its token and bounds', async () => {
     const taken = await takenPort();
-    await using own = await ownSidecar('registry: { listen: "127.0.0.1:0", token: the-token }\n');
+    await using own = await ownSidecar('registry: { listen: "127.0.0.1:0", token: the-token, ttl: 20s }\n');
     const port = portIn(own);
     const headers = bearing('the-token');
     await ask(port, 'PUT', pathOf('a'), { body, headers });
     const following = await watch(port, 'the-token');
     await own.edit(`registry: { listen: "127.0.0.1:${taken}" }\n`);
-    expect(own.events.of('internal-error')).toMatchObject([{ where: 'reload' }]);
-    expect(own.events.of('internal-error')[0]?.error.message).toBe(
-      `cannot listen on 127.0.0.1:${taken} (registry.listen): the address is in use`,
-    );
+    const message = `cannot listen on 127.0.0.1:${taken} (registry.listen): the address is in use`;
+    expect(own.events.of('config-rejected')).toMatchObject([{ problems: [{ message }] }]);
+    expect(own.events.of('internal-error')).toEqual([]);
+    expect(own.sidecar.registry.catalog.limits.ttl).toBe(20_000);
     expect(portIn(own)).toBe(port);
     expect((await ask(port, 'POST', `${pathOf('a')}/heartbeat`, { body: {}, headers })).status).toBe(200);
     expect((await ask(port, 'GET', pathOf('a'))).status).toBe(401);

@@ -29,7 +29,7 @@ describe('the journal', () => {
 
   it('has four entries for a fleet that registers at once, by service, and keeps what it held before', () => {
     const { bus, journal, register, told } = journalOn();
-    bus.emit('registry-full', { limit: 'maxServices', service: 'x' });
+    bus.emit('registry-full', { limit: 'maxServices', service: 'x', refused: 1 });
     register(5_000);
     register(4, 'other');
     expect(told().slice(1)).toEqual([

@@ -5,12 +5,16 @@
  */
 import type { AgentIdentity, AgentStatus } from '../../core/agent.ts';
 import { ConsulError } from '../../discovery/consul-client.ts';
-import type { ConsulClient, ConsulService } from '../../discovery/consul-client.ts';
+import type { ConsulClient, ConsulParams, ConsulService } from '../../discovery/consul-client.ts';
+import type { Lease } from '../../core/registry.ts';
+import { leaseOf } from '../registrar.ts';
 import type { HeartbeatAnswer, Registrar } from '../registrar.ts';
 
 export interface ConsulRegistrarOptions {
   readonly client: ConsulClient;
   readonly url: string;
+  readonly namespace: string | undefined;
+  readonly partition: string | undefined;
   readonly agent: AgentIdentity;
   readonly ttlMs: number;
   readonly deregisterAfterMs: number;
@@ -32,33 +36,39 @@ export class ConsulRegistrar implements Registrar {
   readonly name: string;
   readonly #options: ConsulRegistrarOptions;
   readonly #check: string;
+  readonly #lease: Lease;
+  /** Where in Consul; it takes these with every call. */
+  readonly #where: ConsulParams;
 
   constructor(options: ConsulRegistrarOptions) {
     this.#options = options;
     this.name = `consul ${options.url}`;
     this.#check = `service:${options.agent.id}`;
+    this.#lease = leaseOf(options.ttlMs);
+    this.#where = { ns: options.namespace, partition: options.partition };
   }
 
-  register(status: AgentStatus): Promise<void> {
+  async register(status: AgentStatus, signal: AbortSignal): Promise<Lease> {
     // Checks of the same name that an earlier registration left are replaced with their state.
-    return this.#options.client.register(this.#service(status), {
-      'replace-existing-checks': 'true',
-    });
+    const params = { ...this.#where, 'replace-existing-checks': 'true' };
+    await this.#options.client.register(this.#service(status), params, signal);
+    return this.#lease;
   }
 
-  async heartbeat(status: AgentStatus): Promise<HeartbeatAnswer> {
+  async heartbeat(status: AgentStatus, signal: AbortSignal): Promise<HeartbeatAnswer> {
+    const report = { status: STATES[status], output: `the agent is ${status}` };
     try {
-      await this.#options.client.report(this.#check, STATES[status], `the agent is ${status}`);
-      return 'known';
+      await this.#options.client.report(this.#check, report, this.#where, signal);
+      return this.#lease;
     } catch (error) {
       if (isUnknown(error)) return 'unknown';
       throw error;
     }
   }
 
-  async deregister(): Promise<void> {
+  async deregister(signal: AbortSignal): Promise<void> {
     try {
-      await this.#options.client.deregister(this.#options.agent.id);
+      await this.#options.client.deregister(this.#options.agent.id, this.#where, signal);
     } catch (error) {
       if (!isUnknown(error)) throw error;
     }

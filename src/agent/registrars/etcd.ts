@@ -5,6 +5,8 @@
 import type { AgentIdentity, AgentStatus } from '../../core/agent.ts';
 import type { ReportedStatus } from '../../core/endpoint.ts';
 import type { EtcdClient } from '../../discovery/etcd-client.ts';
+import type { Lease } from '../../core/registry.ts';
+import { leaseOf } from '../registrar.ts';
 import type { HeartbeatAnswer, Registrar } from '../registrar.ts';
 
 export interface EtcdRegistrarOptions {
@@ -30,38 +32,40 @@ export class EtcdRegistrar implements Registrar {
     this.#key = `${prefix}${prefix.endsWith('/') ? '' : '/'}${agent.service}/${agent.id}`;
   }
 
-  async register(status: AgentStatus): Promise<void> {
+  async register(status: AgentStatus, signal: AbortSignal): Promise<Lease> {
     const { client, ttlMs } = this.#options;
     // A lease whose key could not be put is used again, so that a half-broken etcd does not collect them.
-    const kept = this.#lease !== undefined && (await client.keepAlive(this.#lease));
-    if (!kept) this.#lease = await client.grant(Math.ceil(ttlMs / 1_000));
-    await this.#put(status);
+    const kept = this.#lease !== undefined && (await client.keepAlive(this.#lease, signal));
+    if (!kept) this.#lease = await client.grant(Math.ceil(ttlMs / 1_000), signal);
+    await this.#put(status, signal);
+    return leaseOf(ttlMs);
   }
 
-  async heartbeat(status: AgentStatus): Promise<HeartbeatAnswer> {
-    const { client } = this.#options;
-    if (this.#lease === undefined || !(await client.keepAlive(this.#lease))) {
+  async heartbeat(status: AgentStatus, signal: AbortSignal): Promise<HeartbeatAnswer> {
+    const { client, ttlMs } = this.#options;
+    if (this.#lease === undefined || !(await client.keepAlive(this.#lease, signal))) {
       this.#lease = undefined;
       return 'unknown';
     }
-    if (status !== this.#told) await this.#put(status);
-    return 'known';
+    if (status !== this.#told) await this.#put(status, signal);
+    return leaseOf(ttlMs);
   }
 
-  async deregister(): Promise<void> {
+  async deregister(signal: AbortSignal): Promise<void> {
     const lease = this.#lease;
     this.#lease = undefined;
     // The key goes with its lease.
-    if (lease !== undefined) await this.#options.client.revoke(lease);
-    else await this.#options.client.delete({ key: this.#key, prefix: false });
+    if (lease !== undefined) await this.#options.client.revoke(lease, signal);
+    else await this.#options.client.delete({ key: this.#key, prefix: false }, signal);
   }
 
   dispose(): void {
     this.#options.dispose();
   }
 
-  async #put(status: AgentStatus): Promise<void> {
-    await this.#options.client.put(this.#key, this.#value(status), this.#lease);
+  async #put(status: AgentStatus, signal: AbortSignal): Promise<void> {
+    const how = { lease: this.#lease, signal };
+    await this.#options.client.put(this.#key, this.#value(status), how);
     this.#told = status;
   }
 

@@ -1,13 +1,14 @@
 /** Enters the agent in Outrigger's own registry: that of this sidecar, or that of another one over HTTP. */
 import type { AgentIdentity, AgentStatus } from '../../core/agent.ts';
-import type { InstanceRegistrar } from '../../core/registry.ts';
+import type { InstanceRegistrar, Lease } from '../../core/registry.ts';
 import type { HeartbeatAnswer, Registrar } from '../registrar.ts';
 
 export interface RegistryRegistrarOptions {
   readonly name: string;
   readonly registry: InstanceRegistrar;
   readonly agent: AgentIdentity;
-  readonly ttlMs: number;
+  /** Undefined: the registry's own. */
+  readonly ttlMs: number | undefined;
   readonly dispose?: () => void;
 }
 
@@ -20,22 +21,22 @@ export class RegistryRegistrar implements Registrar {
     this.name = options.name;
   }
 
-  async register(status: AgentStatus): Promise<void> {
+  register(status: AgentStatus, signal: AbortSignal): Promise<Lease> {
     const { registry, agent, ttlMs } = this.#options;
     const { service, id, address: url, weight, priority, zone, metadata } = agent;
-    const said = { service, id, url, status, weight, priority, metadata, ttlMs };
-    await registry.register({ ...said, ...(zone !== undefined && { zone }) });
+    const said = { service, id, url, status, weight, priority, metadata };
+    const perhaps = { ...(zone !== undefined && { zone }), ...(ttlMs !== undefined && { ttlMs }) };
+    return registry.register({ ...said, ...perhaps }, signal);
   }
 
-  async heartbeat(status: AgentStatus): Promise<HeartbeatAnswer> {
+  heartbeat(status: AgentStatus, signal: AbortSignal): Promise<HeartbeatAnswer> {
     const { registry, agent } = this.#options;
-    const answer = await registry.heartbeat(agent.service, agent.id, { status });
-    return answer === 'unknown' ? 'unknown' : 'known';
+    return registry.heartbeat(agent.service, agent.id, { status }, signal);
   }
 
-  async deregister(): Promise<void> {
+  async deregister(signal: AbortSignal): Promise<void> {
     const { registry, agent } = this.#options;
-    await registry.deregister(agent.service, agent.id);
+    await registry.deregister(agent.service, agent.id, signal);
   }
 
   dispose(): void {

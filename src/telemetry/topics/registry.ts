@@ -73,7 +73,12 @@ export const registry: Topic = {
     bus.on('instance-left', ({ service, instance, reason, here }) =>
       log.info({ service, instance, reason, here }, 'instance left'),
     );
-    bus.on('registry-full', ({ limit, service }) => log.warn({ limit, service }, 'registry is full'));
+    bus.on('registry-full', ({ limit, service, refused }) => {
+      if (refused === 1) log.warn({ limit, service }, 'registry is full');
+    });
+    bus.on('registry-not-full', ({ limit, refused, lastedMs }) =>
+      log.warn({ limit, refused, lastedMs }, 'registry was full'),
+    );
     bus.on('registry-watcher', ({ change, watchers }) =>
       log[change === 'slow' ? 'warn' : 'debug']({ change, watchers }, 'registry watcher'),
     );
@@ -94,9 +99,9 @@ export const registry: Topic = {
     bus.on('instance-left', ({ service, instance, reason, here }) =>
       note('instance-left', undefined, { service, instance, reason, here }, `${service} ${reason}`),
     );
-    // Whoever finds no place asks again, perhaps under another name.
-    bus.on('registry-full', ({ limit, service }) =>
-      note('registry-full', undefined, { limit, service }, limit),
-    );
+    bus.on('registry-full', ({ limit, service, refused }) => {
+      if (refused === 1) note('registry-full', undefined, { limit, service });
+    });
+    bus.on('registry-not-full', (about) => note('registry-not-full', undefined, about));
   },
 };

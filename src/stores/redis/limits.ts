@@ -13,12 +13,13 @@ local time = redis.call('TIME')
 local now = time[1] * 1000 + time[2] / 1000
 local function bucket(i)
   local burst, each, cost = tonumber(ARGV[3 * i - 2]), tonumber(ARGV[3 * i - 1]), tonumber(ARGV[3 * i])
-  local owed = math.max(0, (tonumber(redis.call('GET', KEYS[i])) or now) - now)
-  return burst, each, cost, owed
+  local owed, most = math.max(0, (tonumber(redis.call('GET', KEYS[i])) or now) - now), ${1 + MOST_DEBT_BURSTS} * burst * each
+  if owed > most + 1 then owed = 0 end
+  return burst, each, cost, owed, most
 end
 local function charge(i)
-  local burst, each, cost, owed = bucket(i)
-  owed = math.min(math.max(0, owed + cost * each), ${1 + MOST_DEBT_BURSTS} * burst * each)
+  local burst, each, cost, owed, most = bucket(i)
+  owed = math.min(math.max(0, owed + cost * each), most)
   if owed > 0 then
     redis.call('SET', KEYS[i], string.format('%.17g', now + owed), 'PX', math.ceil(owed))
   else

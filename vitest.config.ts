@@ -7,6 +7,8 @@ export default defineConfig({
     maxWorkers: 2,
     testTimeout: 20_000,
     hookTimeout: 30_000,
+    // Long enough for a busy machine; what holds is seen at once all the same.
+    expect: { poll: { timeout: 10_000, interval: 5 } },
     reporters: ['default', './test/support/closing-line-reporter.ts'],
   },
 });

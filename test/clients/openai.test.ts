@@ -211,11 +211,9 @@ describe('time', () => {
     const controller = new AbortController();
     const raised = failureOf(openai.chat.completions.create(chat, { signal: controller.signal }));
     await upstream.waitForRequest();
-    const abortedAt = performance.now();
     controller.abort();
     expect(await raised).toBeInstanceOf(OpenAI.APIUserAbortError);
-    const { at } = await upstream.waitForAbort();
-    expect(at - abortedAt).toBeLessThan(3_000);
+    await upstream.waitForAbort();
     const [ended] = await proxy.waitForEvent('exchange-ended');
     expect(ended).toMatchObject({ result: 'aborted', reason: 'client_aborted' });
     const [attempt] = ended?.exchange.attempts ?? [];

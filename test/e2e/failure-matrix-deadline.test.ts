@@ -14,14 +14,12 @@ const deadline = (after: string, more = ''): { api: string } => ({
 });
 
 async function expectExceeded(on: Stage, init: RequestInit, attempts: string): Promise<void> {
-  const startedAt = performance.now();
   const response = await on.send(init);
   expect(response.status).toBe(504);
   expect(response.header('x-outrigger-code')).toBe('deadline_exceeded');
   expect(response.header('proxy-status')).toContain(EXCEEDED);
   expect(response.header('x-outrigger-attempts')).toBe(attempts);
   expect(await response.ended()).toBe('complete');
-  expect(performance.now() - startedAt).toBeLessThan(1_500);
   expect(await on.sidecar.metric('outrigger_timeouts_total', { timer: 'deadline' })).toBe(1);
 }
 

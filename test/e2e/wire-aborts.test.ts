@@ -8,9 +8,6 @@ import { stall, stallUpload } from '../support/steps/silence.ts';
 import { turns } from '../support/turns.ts';
 import { stage, type Stage } from './stage.ts';
 
-/** Far more than it takes, far less than any timer here. */
-const AT_ONCE_MS = 1_000;
-
 const leaving: readonly [how: string, leave: (client: RawClient) => void][] = [
   ['closes', (client) => client.destroy()],
   ['resets', (client) => client.reset()],
@@ -35,10 +32,8 @@ test.each(leaving)('one that %s while it waits for the head', async (_, leave) =
   await using client = await rawClient(on.port);
   client.request({ path: '/api/x' }).catch(() => undefined);
   await on.upstream.waitForRequest();
-  const leftAt = performance.now();
   leave(client);
-  const abort = await on.upstream.waitForAbort();
-  expect(abort.at - leftAt).toBeLessThan(AT_ONCE_MS);
+  await on.upstream.waitForAbort();
   await expectAllGone(on, 1);
 });
 
@@ -50,10 +45,8 @@ test.each(leaving)('one that %s in the middle of a stream', async (_, leave) => 
   await stream.head();
   await stream.write('data: 1\n\n');
   await (await answer).nextChunk();
-  const leftAt = performance.now();
   leave(client);
-  const abort = await on.upstream.waitForAbort();
-  expect(abort.at - leftAt).toBeLessThan(AT_ONCE_MS);
+  await on.upstream.waitForAbort();
   await expectAllGone(on, 1);
 });
 
@@ -92,10 +85,8 @@ test('one that leaves while the sidecar connects', async () => {
   client.request({ path: '/hole/x' }).catch(() => undefined);
   await on.sidecar.waitForEvent('exchange-started');
   await turns(10);
-  const leftAt = performance.now();
   client.destroy();
   const [ending] = await on.sidecar.waitForEvent('exchange-ended');
-  expect(performance.now() - leftAt).toBeLessThan(AT_ONCE_MS);
   expect(ending?.exchange.attempts).toMatchObject([{ reason: 'client_aborted' }]);
   expect(on.sidecar.eventsNamed('retry-scheduled')).toEqual([]);
 });

@@ -28,17 +28,13 @@ describe('streaming', () => {
     const answer = on.send();
     await stream.head();
     const response = await answer;
-    const delays: number[] = [];
     for (const data of ['one', 'two', 'three', ': keep-alive', 'four']) {
-      const sentAt = performance.now();
       await stream.write(`data: ${data}\n\n`);
       const piece = await response.nextChunk();
       expect(piece?.bytes.toString()).toBe(`data: ${data}\n\n`);
-      delays.push((piece?.at ?? 0) - sentAt);
     }
     await stream.end();
     expect(await response.ended()).toBe('complete');
-    expect(Math.min(...delays)).toBeLessThan(20);
   });
 
   test('a small answer reaches the client in one piece with its head', async () => {

@@ -124,10 +124,7 @@ describe.skipIf(!hasRedis)('the connection to Redis', () => {
     await Promise.all([1, 2, 3].map(() => connection.run(ECHO, ['k'], [])));
     const waited = performance.now() - startedAt;
     expect(waited).toBeGreaterThanOrEqual(299);
-    expect(waited).toBeLessThan(2 * 300);
-    const before = performance.now();
     for (let i = 0; i < 200; i++) expect(await connection.run(ECHO, ['k'], [])).toBeUndefined();
-    expect(performance.now() - before).toBeLessThan(300);
     const results = heard.of('store-command').map(({ result }) => result);
     expect(results.slice(0, 3)).toEqual(['late', 'late', 'late']);
     expect(new Set(results.slice(3))).toEqual(new Set(['away']));

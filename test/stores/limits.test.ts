@@ -278,6 +278,18 @@ describe.skipIf(!hasRedis)('limits in Redis', () => {
     expect(Number(await server.cli('PTTL', `outrigger:limit:${one.key}`))).toBeLessThanOrEqual(100);
   });
 
+  it('are those of this process while Redis is away, as they were when it was last heard of', async () => {
+    const connection = await connect();
+    const local = new MemoryLimits(new FakeClock());
+    const shared = new RedisLimits(connection, local);
+    const one = charge(1);
+    await store.take([again(one, 7)]);
+    await shared.take([one]);
+    connection.dispose();
+    expect(await shared.take([again(one, 3)])).toMatchObject({ admitted: false, by: 'local' });
+    expect(await shared.take([again(one, 2)])).toMatchObject({ admitted: true, by: 'local' });
+  });
+
   it('are those of this process while Redis is away, and say so', async () => {
     const connection = await connect();
     const away = new RedisLimits(connection, new MemoryLimits(new FakeClock()));

@@ -1,6 +1,7 @@
 /** Buckets that sidecars share. Where Redis does not decide in time, this process's own buckets do. */
 import { MOST_DEBT_BURSTS } from '../../algorithms/gcra.ts';
 import type { Charge, Decision, Level, LimitStore } from '../../core/limit-store.ts';
+import type { MemoryLimits } from '../memory/limits.ts';
 import type { RedisConnection } from './connection.ts';
 import { redisScript } from './script.ts';
 
@@ -57,10 +58,10 @@ return 1`,
 
 export class RedisLimits implements LimitStore {
   readonly #connection: RedisConnection;
-  readonly #local: LimitStore;
+  readonly #local: MemoryLimits;
 
-  /** @param local decides while Redis is away */
-  constructor(connection: RedisConnection, local: LimitStore) {
+  /** @param local decides while Redis is away, from what was heard last: else each short outage would be worth a burst */
+  constructor(connection: RedisConnection, local: MemoryLimits) {
     this.#connection = connection;
     this.#local = local;
   }
@@ -76,11 +77,12 @@ export class RedisLimits implements LimitStore {
       remaining: Number(reply[2 * index + 1]),
       waitMs: Number(reply[2 * index + 2]),
     }));
+    this.#local.follow(charges, levels);
     return { admitted: reply[0] === 1, levels, by: 'shared' };
   }
 
   adjust(charges: readonly Charge[], by: Decision['by']): void {
-    if (by === 'local') this.#local.adjust(charges, by);
+    if (by === 'local') this.#local.adjust(charges);
     else void this.#connection.run(ADJUST, keysOf(charges), argumentsOf(charges));
   }
 }

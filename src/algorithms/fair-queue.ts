@@ -29,10 +29,9 @@ export interface FairQueueOptions {
 /** Those of one rank. */
 class Level<T> {
   readonly rank: number;
-  /** In the order in which they joined. */
-  readonly seats = new Set<Seat<T>>();
-  /** Seats by flow; the flow that had its turn last is the last. */
+  /** Seats by flow, in the order in which they joined; the flow that had its turn last is the last. */
   readonly flows = new Map<string, Set<Seat<T>>>();
+  size = 0;
   /** Turns this rank has had, weighted. */
   turns: number;
 
@@ -42,22 +41,18 @@ class Level<T> {
   }
 
   add(seat: Seat<T>): void {
-    this.seats.add(seat);
+    this.size += 1;
     const own = this.flows.get(seat.flow);
     if (own) own.add(seat);
     else this.flows.set(seat.flow, new Set([seat]));
   }
 
   delete(seat: Seat<T>): boolean {
-    if (!this.seats.delete(seat)) return false;
     const own = this.flows.get(seat.flow);
-    own?.delete(seat);
-    if (own?.size === 0) this.flows.delete(seat.flow);
+    if (!own?.delete(seat)) return false;
+    if (own.size === 0) this.flows.delete(seat.flow);
+    this.size -= 1;
     return true;
-  }
-
-  get oldest(): Seat<T> | undefined {
-    return first(this.seats);
   }
 
   /** The flow that holds least; among equals the one whose turn was longest ago. Looks at no more flows than hold something. */
@@ -100,6 +95,14 @@ class Level<T> {
   }
 }
 
+/** Who would go next of one rank. */
+interface Turn<T> {
+  readonly level: Level<T>;
+  readonly seat: Seat<T>;
+  /** The smaller, the sooner. */
+  readonly claim: number;
+}
+
 interface Newcomer {
   readonly flow: string;
   readonly rank: number;
@@ -131,7 +134,7 @@ export class FairQueue<T> {
     let level = this.#levels.get(rank);
     if (!level) this.#levels.set(rank, (level = new Level(rank, this.#turns)));
     // Turns that were not wanted are not owed.
-    if (level.seats.size === 0) level.turns = Math.max(level.turns, this.#turns);
+    if (level.size === 0) level.turns = Math.max(level.turns, this.#turns);
     level.add(seat);
     this.#size += 1;
     return seat;
@@ -150,9 +153,9 @@ export class FairQueue<T> {
    * @param heldBy how much a flow has at present of what is waited for
    */
   shift(heldBy: (flow: string) => number): Seat<T> | undefined {
-    const level = this.#nextLevel();
-    const seat = level?.poorest(heldBy);
-    if (!level || !seat) return undefined;
+    const turn = this.#nextTurn(heldBy);
+    if (!turn) return undefined;
+    const { level, seat } = turn;
     this.#turns = level.turns;
     level.turns += 2 ** -level.rank;
     level.rotate(seat.flow);
@@ -177,8 +180,8 @@ export class FairQueue<T> {
   ahead({ flow, rank }: Newcomer): number {
     const inRank = this.#levels.get(rank)?.before(flow) ?? 0;
     let ahead = inRank;
-    for (const { rank: other, seats } of this.#levels.values())
-      if (other !== rank) ahead += Math.min(seats.size, this.#turnsBefore(inRank + 1, other - rank));
+    for (const { rank: other, size } of this.#levels.values())
+      if (other !== rank) ahead += Math.min(size, this.#turnsBefore(inRank + 1, other - rank));
     return ahead;
   }
 
@@ -191,28 +194,25 @@ export class FairQueue<T> {
   #lowestLevel(): Level<T> | undefined {
     let lowest: Level<T> | undefined;
     for (const level of this.#levels.values())
-      if (level.seats.size > 0 && (!lowest || level.rank < lowest.rank)) lowest = level;
+      if (level.size > 0 && (!lowest || level.rank < lowest.rank)) lowest = level;
     return lowest;
   }
 
-  #nextLevel(): Level<T> | undefined {
-    let next: Level<T> | undefined;
+  /** Ranks compete by whom each would send: age that belongs to one who would not go helps nobody else. */
+  #nextTurn(heldBy: (flow: string) => number): Turn<T> | undefined {
+    let next: Turn<T> | undefined;
     for (const level of this.#levels.values()) {
-      if (level.seats.size === 0) continue;
-      if (!next || this.#isBefore(level, next)) next = level;
+      const seat = level.poorest(heldBy);
+      if (!seat) continue;
+      const claim = this.#claimOf(level, seat);
+      const isBefore = !next || claim < next.claim || (claim === next.claim && level.rank > next.level.rank);
+      if (isBefore) next = { level, seat, claim };
     }
     return next;
   }
 
-  #isBefore(a: Level<T>, b: Level<T>): boolean {
-    const [left, right] = [this.#claimOf(a), this.#claimOf(b)];
-    return left < right || (left === right && a.rank > b.rank);
-  }
-
-  /** The smaller, the sooner. */
-  #claimOf({ turns, rank, oldest }: Level<T>): number {
-    if (this.#options.order === 'weighted') return turns;
-    return (oldest?.since ?? 0) - rank * this.#options.msPerRank;
+  #claimOf({ turns, rank }: Level<T>, { since }: Seat<T>): number {
+    return this.#options.order === 'weighted' ? turns : since - rank * this.#options.msPerRank;
   }
 
   #forget(): void {

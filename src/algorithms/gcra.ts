@@ -12,20 +12,33 @@ const ROUNDING_MS = 0.001;
 /** A debt never takes longer to pay than so many full buckets, whatever a call is said to have cost. */
 export const MOST_DEBT_BURSTS = 10;
 
+/** Reckoning in another order comes to about the same. */
+const SLACK_MS = 1;
+
 const msPerToken = ({ ratePerSecond }: BucketSize): number => 1_000 / ratePerSecond;
+
+const mostMs = (size: BucketSize): number => (1 + MOST_DEBT_BURSTS) * size.burst * msPerToken(size);
+
+/**
+ * Milliseconds until a bucket is full. An instant beyond all debt was written by another clock, or for a bucket of
+ * another size: were it believed, nobody might go until then.
+ */
+function owedMs(fullAt: number | undefined, size: BucketSize, now: number): number {
+  const owed = Math.max(0, (fullAt ?? now) - now);
+  return owed > mostMs(size) + SLACK_MS ? 0 : owed;
+}
 
 /** @param fullAt the bucket's state; undefined for a full one */
 export function levelAt(fullAt: number | undefined, size: BucketSize, cost: number, now: number): Level {
-  const owedMs = Math.max(0, (fullAt ?? now) - now);
-  const remaining = size.burst - owedMs / msPerToken(size);
+  const owed = owedMs(fullAt, size, now);
+  const remaining = size.burst - owed / msPerToken(size);
   const roomMs = (size.burst - Math.min(cost, size.burst)) * msPerToken(size);
-  const waitMs = owedMs - roomMs;
+  const waitMs = owed - roomMs;
   return { remaining, waitMs: waitMs <= ROUNDING_MS ? 0 : waitMs };
 }
 
 /** The bucket's state once `cost` more has been taken from it, or given back where that is below 0. */
 export function chargedAt(fullAt: number | undefined, size: BucketSize, cost: number, now: number): number {
-  const owedMs = Math.max(0, (fullAt ?? now) - now) + cost * msPerToken(size);
-  const mostMs = (1 + MOST_DEBT_BURSTS) * size.burst * msPerToken(size);
-  return now + Math.min(mostMs, Math.max(0, owedMs));
+  const owed = owedMs(fullAt, size, now) + cost * msPerToken(size);
+  return now + Math.min(mostMs(size), Math.max(0, owed));
 }

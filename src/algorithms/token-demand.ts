@@ -52,13 +52,19 @@ const generates = ({ model, operation }: CallFacts): boolean =>
 /**
  * What the attempts took: as their provider counted, nothing where no model was asked, and the demand where an answer
  * broke off, or nobody counted.
+ *
+ * @param most that an attempt counts for which nobody counted
  */
-export function tokensTaken(attempts: readonly Attempt[], { prompt, answer }: TokenDemand): number {
+export function tokensTaken(
+  attempts: readonly Attempt[],
+  { prompt, answer }: TokenDemand,
+  most: number,
+): number {
   return attempts.reduce((sum, attempt) => {
     const { usage } = attempt.answer ?? {};
     if (usage) return sum + Math.max(0, usage.input) + Math.max(0, usage.output);
     if (costsNothing(attempt)) return sum;
     // Without an answer that began nothing is known but that it was asked.
-    return sum + prompt + (attempt.status === undefined ? 0 : answer);
+    return sum + Math.min(most, prompt + (attempt.status === undefined ? 0 : answer));
   }, 0);
 }

@@ -160,13 +160,15 @@ export class Bulkhead implements Policy<Exchange> {
     const { line } = this.#live;
     const since = clock.now();
     const rank = rankOf(exchange, this.#options.priority);
-    const admission = await line.wait({ flow, rank, deadlineAt: exchange.deadlineAt, cancellation });
+    let admission = await line.wait({ flow, rank, deadlineAt: exchange.deadlineAt, cancellation });
+    if (admission.kind === 'go' && cancellation.cancelled) {
+      // It left at the very moment at which its turn came.
+      line.release(admission.permit);
+      admission = { kind: 'left' };
+    }
     const waitedMs = clock.now() - since;
     if (waitedMs > 0) emit('bulkhead-waited', { exchange, upstream, waitedMs, end: END_OF[admission.kind] });
-    if (admission.kind !== 'go' || !cancellation.cancelled) return admission;
-    // It left at the very moment at which its turn came.
-    line.release(admission.permit);
-    return { kind: 'left' };
+    return admission;
   }
 
   #refuse(

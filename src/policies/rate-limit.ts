@@ -194,11 +194,12 @@ export class RateLimit implements Policy<Exchange> {
   }
 
   /**
-   * What was refused further down took nothing, unless it had been sent before: then only its next try was refused.
-   * Tokens are counted at the end of the answer.
+   * What was refused further down, or left while it waited there, took nothing, unless it had been sent before: then
+   * only its next try was refused. Tokens are counted at the end of the answer.
    */
   #account(exchange: Exchange, outcome: Outcome, taken: Taken): void {
-    if (outcome.kind === 'rejection' && triesOf(exchange).length === 0) this.#correct(taken, () => 0);
+    const isGivenUp = outcome.kind === 'rejection' || outcome.verdict.class === 'abandoned';
+    if (isGivenUp && triesOf(exchange).length === 0) this.#correct(taken, () => 0);
     else if (this.#countsTokens) whenOver(outcome, () => this.#reconcile(exchange, taken));
   }
 
@@ -206,9 +207,12 @@ export class RateLimit implements Policy<Exchange> {
   #reconcile(exchange: Exchange, taken: Taken): void {
     const own = triesOf(exchange);
     for (const { answer } of own) if (answer?.usage) this.#usual.learn(answer.usage);
-    const tokens = tokensTaken(own, taken.claim.demand);
-    if (!Number.isFinite(tokens)) return;
-    this.#correct(taken, ({ unit }, charge) => (unit === 'tokens' ? tokens : charge.cost));
+    this.#correct(taken, ({ unit, size }, { cost }) => {
+      if (unit === 'requests') return cost;
+      // An estimate takes no more now than it could when it was reserved.
+      const tokens = tokensTaken(own, taken.claim.demand, size.burst);
+      return Number.isFinite(tokens) ? tokens : cost;
+    });
   }
 
   /** @param costOf what a charge should have been */

@@ -7,6 +7,7 @@ import type { Random } from '../core/random.ts';
 import type { SharedInstances } from '../core/shared-instances.ts';
 import type { Stores } from '../core/stores.ts';
 import { memoryStores } from '../stores/memory/stores.ts';
+import type { MemoryStores } from '../stores/memory/stores.ts';
 import { RedisConnection } from '../stores/redis/connection.ts';
 import { RedisInstances } from '../stores/redis/instances.ts';
 import { redisStores } from '../stores/redis/stores.ts';
@@ -25,7 +26,7 @@ export class LiveStores {
   readonly redis: RedisConnection | undefined;
   /** Where registries share their instances; undefined where sidecars share nothing. */
   readonly instances: SharedInstances | undefined;
-  readonly #own: Stores;
+  readonly #own: MemoryStores;
   readonly #shared: Stores;
 
   /** Contacts nobody yet. */

@@ -69,6 +69,15 @@ describe('FairQueue', () => {
     expect(drain(queue)).toEqual(['b1', 'a1', 'c1']);
   });
 
+  it('lends the age of one who must wait to nobody else of its rank', () => {
+    const queue = queueOf('strict', 1_000);
+    const held = new Map([['a', 3]]);
+    push(queue, 'a1', 0, 0);
+    push(queue, 'b1', 1, 1_500);
+    push(queue, 'c1', 0, 1_600);
+    expect(drain(queue, held)).toEqual(['b1', 'c1', 'a1']);
+  });
+
   it('gives each rank twice the turns of the one below where the order is weighted', () => {
     const queue = queueOf('weighted');
     for (let i = 0; i < 40; i++) {

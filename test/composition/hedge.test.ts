@@ -223,7 +223,7 @@ describe('hedge -> commit-gate', () => {
     expect(rig.clock.pendingTimers).toBe(0);
   });
 
-  it('a stream that has said its first word in time is never raced', async () => {
+  it('a stream that has said its first word in time is never raced, also when it falls silent', async () => {
     const rig = new PipelineRig();
     const first = new Source();
     rig.upstream('main', { hedge: HEDGE, commitGate: {} }, streaming(first));

@@ -97,6 +97,23 @@ describe('rate-limit -> pacing', () => {
   });
 });
 
+describe('rate-limit -> bulkhead', () => {
+  it('who leaves while it waits for a place has taken nothing from the limit', async () => {
+    const rig = new PipelineRig();
+    const policies = { rateLimit: { requests: 2, per: '1h' }, bulkhead: { maxConcurrent: 1 } };
+    rig.upstream('main', policies, answers());
+    const first = await settled(rig);
+    const waiting = rig.start();
+    await settle();
+    waiting.exchange.cancellation.cancel('client-aborted');
+    await settle();
+    expect(waiting.outcome()).toMatchObject({ reason: 'client_aborted', requestSent: 'no' });
+    finish(first);
+    expect(await settled(rig)).toMatchObject({ head: { status: 200 } });
+    expect(await settled(rig)).toMatchObject(REFUSED);
+  });
+});
+
 describe('rate-limit -> circuit-breaker', () => {
   it('refusals of the limit do not make the upstream look ill', async () => {
     const rig = new PipelineRig();

@@ -10,6 +10,7 @@ import { PipelineRig, STREAM, answers, stalls } from './pipeline-rig.ts';
 
 const EVERYTHING = {
   deadline: { after: '20s' },
+  rateLimit: { requests: 100, per: '500h' },
   bulkhead: { maxConcurrent: 3, adaptive: { min: 1, initial: 2 }, maxQueue: 3, queueTimeout: '4s' },
   retry: { maxRetries: 2 },
   hedge: { after: '500ms', maxSpares: 2, budget: { floor: 5 } },
@@ -110,8 +111,16 @@ describe('all policies around a call and its attempts', () => {
             }
           }
           expect(rig.clock.pendingTimers).toBe(0);
-          for (const { policies } of rig.upstreams.values())
+          for (const { name, policies } of rig.upstreams.values()) {
             expect(policies.get('bulkhead')?.snapshot()).toMatchObject({ active: 0, queued: 0 });
+            // What was sent counts once, and what was not sent not at all.
+            const sent = started.filter(({ exchange }) =>
+              exchange.attempts.some((attempt) => attempt.exchange.upstream.name === name),
+            ).length;
+            expect(policies.get('rate-limit')?.snapshot()['limits']).toMatchObject([
+              { remaining: 100 - sent },
+            ]);
+          }
           for (const { exchange } of started) {
             expect(exchange.cancellation.listenerCount).toBe(0);
             expect(exchange.attempts.length).toBeLessThanOrEqual(2 * 4 * 3);

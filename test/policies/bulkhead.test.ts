@@ -129,11 +129,13 @@ describe('bulkhead', () => {
   it('a client that leaves at the moment of its turn passes the place on', async () => {
     const rig = new BulkheadRig({ maxConcurrent: 1 });
     const [first, second, third] = (await rig.startAll([{}, {}, {}])) as [Call, Call, Call];
+    await rig.until(5);
     bodyOf(first.outcome()).complete();
     second.exchange.cancellation.cancel('client-aborted');
     await settle();
     expect(second.wentAt()).toBeUndefined();
-    expect(third.wentAt()).toBe(0);
+    expect(third.wentAt()).toBe(5);
+    expect(rig.kit.events.of('bulkhead-waited').map(({ end }) => end)).toEqual(['left', 'sent']);
   });
 
   it('a newcomer does not overtake those who wait', async () => {

@@ -114,6 +114,16 @@ describe('a limit of tokens', () => {
     expect(await room(rig)).toBe(600);
   });
 
+  it('owes nothing for an estimate that nobody put right, however high it was', async () => {
+    const rig = new RateLimitRig(THOUSAND_A_MINUTE);
+    const { outcome } = await rig.call(chat({ max_tokens: 1_000_000 }), attempt(rig, { status: 200 }));
+    expect(await room(rig)).toBe(0);
+    bodyOf(outcome()).complete();
+    expect(await room(rig)).toBe(0);
+    await rig.until(24_000);
+    expect((await rig.call(chat({ max_tokens: 300 }))).wentAt()).toBe(24_000);
+  });
+
   it('takes what was counted before a stream broke off', async () => {
     const rig = new RateLimitRig(THOUSAND_A_MINUTE);
     const call = await rig.call(chat({ max_tokens: 300, stream: true }), attempt(rig, counted(90, 10)));

@@ -31,17 +31,28 @@ export class MemoryLimits implements LimitStore {
 
   adjust(charges: readonly Charge[]): void {
     const now = this.#clock.now();
-    for (const { key, size, cost } of charges) {
-      const fullAt = chargedAt(this.#fullAt.get(key), size, cost, now);
-      if (fullAt > now) this.#fullAt.set(key, fullAt);
-      else this.#fullAt.delete(key);
-    }
-    if (this.#fullAt.size > this.#mostBuckets) this.#makeRoom(now);
+    for (const { key, size, cost } of charges)
+      this.#put(key, chargedAt(this.#fullAt.get(key), size, cost, now), now);
+  }
+
+  /** A store that decides in this one's stead says how its buckets stand: from there this one goes on, should it have to. */
+  follow(charges: readonly Charge[], levels: readonly Level[]): void {
+    const now = this.#clock.now();
+    charges.forEach(({ key, size }, index) => {
+      const { remaining = size.burst } = levels[index] ?? {};
+      this.#put(key, chargedAt(undefined, size, size.burst - remaining, now), now);
+    });
   }
 
   /** Buckets that are kept now. */
   get size(): number {
     return this.#fullAt.size;
+  }
+
+  #put(key: string, fullAt: number, now: number): void {
+    if (fullAt > now) this.#fullAt.set(key, fullAt);
+    else this.#fullAt.delete(key);
+    if (this.#fullAt.size > this.#mostBuckets) this.#makeRoom(now);
   }
 
   #levelOf({ key, size, cost }: Charge): Level {

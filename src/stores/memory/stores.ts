@@ -6,7 +6,11 @@ import { NO_HINTS } from './hints.ts';
 import { openMemoryIdempotency } from './idempotency.ts';
 import { MemoryLimits } from './limits.ts';
 
-export const memoryStores = (clock: Clock): Stores => ({
+export interface MemoryStores extends Stores {
+  readonly limits: MemoryLimits;
+}
+
+export const memoryStores = (clock: Clock): MemoryStores => ({
   hints: NO_HINTS,
   limits: new MemoryLimits(clock),
   answers: memoryAnswers(clock),

@@ -1,6 +1,7 @@
 /** Buckets that sidecars share. Where Redis does not decide in time, this process's own buckets do. */
 import { MOST_DEBT_BURSTS } from '../../algorithms/gcra.ts';
 import type { Charge, Decision, Level, LimitStore } from '../../core/limit-store.ts';
+import type { MemoryLimits } from '../memory/limits.ts';
 import type { RedisConnection } from './connection.ts';
 import { redisScript } from './script.ts';
 
@@ -13,12 +14,13 @@ local time = redis.call('TIME')
 local now = time[1] * 1000 + time[2] / 1000
 local function bucket(i)
   local burst, each, cost = tonumber(ARGV[3 * i - 2]), tonumber(ARGV[3 * i - 1]), tonumber(ARGV[3 * i])
-  local owed = math.max(0, (tonumber(redis.call('GET', KEYS[i])) or now) - now)
-  return burst, each, cost, owed
+  local owed, most = math.max(0, (tonumber(redis.call('GET', KEYS[i])) or now) - now), ${1 + MOST_DEBT_BURSTS} * burst * each
+  if owed > most + 1 then owed = 0 end
+  return burst, each, cost, owed, most
 end
 local function charge(i)
-  local burst, each, cost, owed = bucket(i)
-  owed = math.min(math.max(0, owed + cost * each), ${1 + MOST_DEBT_BURSTS} * burst * each)
+  local burst, each, cost, owed, most = bucket(i)
+  owed = math.min(math.max(0, owed + cost * each), most)
   if owed > 0 then
     redis.call('SET', KEYS[i], string.format('%.17g', now + owed), 'PX', math.ceil(owed))
   else
@@ -56,10 +58,10 @@ return 1`,
 
 export class RedisLimits implements LimitStore {
   readonly #connection: RedisConnection;
-  readonly #local: LimitStore;
+  readonly #local: MemoryLimits;
 
-  /** @param local decides while Redis is away */
-  constructor(connection: RedisConnection, local: LimitStore) {
+  /** @param local decides while Redis is away, from what was heard last: else each short outage would be worth a burst */
+  constructor(connection: RedisConnection, local: MemoryLimits) {
     this.#connection = connection;
     this.#local = local;
   }
@@ -75,11 +77,12 @@ export class RedisLimits implements LimitStore {
       remaining: Number(reply[2 * index + 1]),
       waitMs: Number(reply[2 * index + 2]),
     }));
+    this.#local.follow(charges, levels);
     return { admitted: reply[0] === 1, levels, by: 'shared' };
   }
 
   adjust(charges: readonly Charge[], by: Decision['by']): void {
-    if (by === 'local') this.#local.adjust(charges, by);
+    if (by === 'local') this.#local.adjust(charges);
     else void this.#connection.run(ADJUST, keysOf(charges), argumentsOf(charges));
   }
 }

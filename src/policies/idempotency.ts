@@ -4,7 +4,7 @@
  */
 import { readIdempotencyKey, writtenKey } from '../algorithms/idempotency-key.ts';
 import { abandoned } from '../core/abandoned.ts';
-import { Cancellation } from '../core/cancellation.ts';
+import { Cancellation, unlessCancelled } from '../core/cancellation.ts';
 import type { Exchange, RequestHead } from '../core/exchange.ts';
 import { headerValues, withHeader, withoutHeaders } from '../core/header-list.ts';
 import type { KeyedResult } from '../core/idempotency-store.ts';
@@ -107,7 +107,7 @@ class Idempotency implements Policy<Exchange> {
   ): Promise<Outcome> {
     if (this.#isSuccessor) this.#takeOver();
     const here = exchange.body.peek();
-    const bytes = here === undefined ? await exchange.body.whole() : here;
+    const bytes = here === undefined ? await unlessCancelled(exchange.body.whole(), cancellation) : here;
     if (cancellation.cancelled) return abandoned(cancellation, 'no', WAITING);
     // The same words may well be asked again by others, or later, who want an answer, or a session, of their own.
     if (sent === undefined && exchange.call.repeat === 'safe') return next(exchange, cancellation);

@@ -2,6 +2,7 @@
 import { hasHeader, headerValue, headerValues, withoutHeaders } from '../core/header-list.ts';
 import type { HeaderList } from '../core/header-list.ts';
 import type { ResponseHead } from '../core/outcome.ts';
+import { httpDate } from './http-date.ts';
 
 const CONDITIONS: ReadonlySet<string> = new Set(['if-none-match', 'if-modified-since']);
 
@@ -20,9 +21,9 @@ export function isNotModified(request: HeaderList, stored: ResponseHead): boolea
     const tags = known.flatMap((value) => value.match(TAG) ?? []);
     return tags.some((one) => opaque(one) === opaque(tag.trim()));
   }
-  const since = Date.parse(headerValue(request, 'if-modified-since') ?? '');
-  const modified = Date.parse(headerValue(stored.headers, 'last-modified') ?? '');
-  return modified <= since;
+  const since = httpDate(headerValue(request, 'if-modified-since') ?? '');
+  const modified = httpDate(headerValue(stored.headers, 'last-modified') ?? '');
+  return since !== undefined && modified !== undefined && modified <= since;
 }
 
 /** Whether the upstream can be asked if this is still what it would answer. */

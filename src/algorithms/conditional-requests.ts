@@ -30,9 +30,12 @@ export function isNotModified(request: HeaderList, stored: ResponseHead): boolea
 export const hasValidator = ({ headers }: ResponseHead): boolean =>
   hasHeader(headers, 'etag') || hasHeader(headers, 'last-modified');
 
+/** The request's fields without the client's own conditions: its answer is good for everyone. */
+export const withoutConditions = (request: HeaderList): string[] => withoutHeaders(request, CONDITIONS);
+
 /** The request's fields with the stored answer's validators as conditions, in place of the client's own. */
 export function withConditions(request: HeaderList, { headers }: ResponseHead): HeaderList {
-  const asked = withoutHeaders(request, CONDITIONS);
+  const asked = withoutConditions(request);
   const tag = headerValue(headers, 'etag');
   const modified = headerValue(headers, 'last-modified');
   if (tag !== undefined) asked.push('if-none-match', tag);

@@ -122,7 +122,7 @@ class Idempotency implements Policy<Exchange> {
       const run = known ?? this.#newRun(exchange, next, { request, bytes });
       const result = await (known
         ? this.#wait(exchange, request, { run, cancellation })
-        : this.#first(exchange, run, cancellation));
+        : this.#first(run, cancellation));
       const outcome = this.#outcomeOf(exchange, result, { run, cancellation, isFirst: !known });
       if (outcome) return outcome;
     }
@@ -149,6 +149,7 @@ class Idempotency implements Policy<Exchange> {
         cancellation,
         execute: () => next(twin, cancellation),
         claim: { key, fingerprint, ttlMs, leaseMs, runAgain: unknown === 'run-again', whenAway },
+        maxWaitMs: this.#waitMs(exchange),
         independent,
       },
       this.#host(independent ? (bytes?.length ?? 0) : 0),
@@ -179,8 +180,8 @@ class Idempotency implements Policy<Exchange> {
     };
   }
 
-  #first(exchange: Exchange, run: KeyedRun, cancellation: Cancellation): Promise<RunResult> {
-    const result = run.wait(cancellation, this.#waitMs(exchange));
+  #first(run: KeyedRun, cancellation: Cancellation): Promise<RunResult> {
+    const result = run.wait(cancellation);
     void run.start();
     return result;
   }

@@ -163,7 +163,7 @@ describe.skipIf(!hasRedis)('answers in Redis', () => {
       deps,
     );
     await connection.open();
-    store = redisAnswers(connection, memoryAnswers(systemClock));
+    store = redisAnswers(connection, memoryAnswers(systemClock), systemClock);
   });
 
   afterAll(async () => {
@@ -232,7 +232,7 @@ describe.skipIf(!hasRedis)('answers in Redis', () => {
 
   it('are kept here while Redis is away, within the same bounds', async () => {
     const shelf = open('away');
-    shelf.put(key('g'), cached('shared'), HOUR);
+    for (const group of ['g', 'void']) shelf.put(key(group), cached('shared'), HOUR);
     await settled();
     server.freeze();
     // The first to notice waits for its time; nobody after it.
@@ -242,9 +242,11 @@ describe.skipIf(!hasRedis)('answers in Redis', () => {
     expect(textOf(shelf.get(key('g')) as Found)).toBe('local');
     expect(await shelf.purge({})).toBeUndefined();
     expect(shelf.get(key('g'))).toBeUndefined();
+    shelf.drop('void');
     server.thaw();
     await expect.poll(() => connection.up, { interval: 20, timeout: 10_000 }).toBe(true);
     expect(textOf(await shelf.get(key('g')))).toBe('shared');
+    await expect.poll(() => shelf.get(key('void')), { interval: 20, timeout: 10_000 }).toBeUndefined();
   }, 15_000);
 });
 

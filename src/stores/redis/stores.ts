@@ -10,6 +10,6 @@ import { RedisLimits } from './limits.ts';
 export const redisStores = (connection: RedisConnection, local: Stores, deps: RedisHintsDeps): Stores => ({
   hints: new RedisHints(connection, deps),
   limits: new RedisLimits(connection, local.limits),
-  answers: redisAnswers(connection, local.answers),
+  answers: redisAnswers(connection, local.answers, deps.clock),
   idempotency: openRedisIdempotency(connection, local.idempotency, deps.clock),
 });

@@ -19,10 +19,10 @@ import type { KeyedRequest } from '../idempotency/keyed-request.ts';
 import { refusal, unknownOutcome } from '../idempotency/refusals.ts';
 import type { IdempotencyRefusal } from '../idempotency/refusals.ts';
 import { Registry } from '../idempotency/registry.ts';
-import { runBody } from '../idempotency/run-body.ts';
 import type { RunResult } from '../idempotency/run-result.ts';
 import { idempotencySchema } from '../schema/idempotency.ts';
 import type { IdempotencyOptions } from '../schema/idempotency.ts';
+import { independentBody } from '../streams/independent-body.ts';
 
 /** What became of a request with a key, or of one that should have had one. */
 export type IdempotencyResult =
@@ -136,7 +136,7 @@ class Idempotency implements Policy<Exchange> {
     const { ttl: ttlMs, lease: leaseMs, unknown, whenAway } = this.#options;
     const cancellation = new Cancellation();
     const independent = bytes !== undefined && this.#registry.recordings.reserve(bytes?.length ?? 0);
-    const body = independent ? runBody(bytes) : exchange.body;
+    const body = independent ? independentBody(bytes) : exchange.body;
     const twin = exchange.variedBy({
       request: this.#forwarded(exchange.request, request),
       body,

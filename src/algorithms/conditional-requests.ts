@@ -2,6 +2,7 @@
 import { hasHeader, headerValue, headerValues, withoutHeaders } from '../core/header-list.ts';
 import type { HeaderList } from '../core/header-list.ts';
 import type { ResponseHead } from '../core/outcome.ts';
+import { httpDate } from './http-date.ts';
 
 const CONDITIONS: ReadonlySet<string> = new Set(['if-none-match', 'if-modified-since']);
 
@@ -20,18 +21,21 @@ export function isNotModified(request: HeaderList, stored: ResponseHead): boolea
     const tags = known.flatMap((value) => value.match(TAG) ?? []);
     return tags.some((one) => opaque(one) === opaque(tag.trim()));
   }
-  const since = Date.parse(headerValue(request, 'if-modified-since') ?? '');
-  const modified = Date.parse(headerValue(stored.headers, 'last-modified') ?? '');
-  return modified <= since;
+  const since = httpDate(headerValue(request, 'if-modified-since') ?? '');
+  const modified = httpDate(headerValue(stored.headers, 'last-modified') ?? '');
+  return since !== undefined && modified !== undefined && modified <= since;
 }
 
 /** Whether the upstream can be asked if this is still what it would answer. */
 export const hasValidator = ({ headers }: ResponseHead): boolean =>
   hasHeader(headers, 'etag') || hasHeader(headers, 'last-modified');
 
+/** The request's fields without the client's own conditions: its answer is good for everyone. */
+export const withoutConditions = (request: HeaderList): string[] => withoutHeaders(request, CONDITIONS);
+
 /** The request's fields with the stored answer's validators as conditions, in place of the client's own. */
 export function withConditions(request: HeaderList, { headers }: ResponseHead): HeaderList {
-  const asked = withoutHeaders(request, CONDITIONS);
+  const asked = withoutConditions(request);
   const tag = headerValue(headers, 'etag');
   const modified = headerValue(headers, 'last-modified');
   if (tag !== undefined) asked.push('if-none-match', tag);

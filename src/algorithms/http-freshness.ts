@@ -6,6 +6,7 @@ import { headerValue, headerValues, hasHeader } from '../core/header-list.ts';
 import type { HeaderList } from '../core/header-list.ts';
 import type { ResponseHead } from '../core/outcome.ts';
 import { CacheControl } from './cache-control.ts';
+import { httpDate } from './http-date.ts';
 
 /** Statuses whose answers are good for later requests, too, where nothing says otherwise (RFC 9110 §15.1). */
 const REUSABLE: ReadonlySet<number> = new Set([200, 203, 204, 300, 301, 308]);
@@ -75,9 +76,8 @@ function statedMs(headers: HeaderList, receivedAtMs: number): number | undefined
   const directive = control.ms('s-maxage') ?? control.ms('max-age');
   if (directive !== undefined) return directive;
   if (!hasHeader(headers, 'expires')) return undefined;
-  const instants = headerValues(headers, 'expires').map((value) => Date.parse(value));
   // Dates that cannot be read, such as "0", are past.
-  const expires = Math.min(...instants.map((instant) => (Number.isNaN(instant) ? 0 : instant)));
+  const expires = Math.min(...headerValues(headers, 'expires').map((value) => httpDate(value) ?? 0));
   return Math.max(0, expires - (dateOf(headers) ?? receivedAtMs));
 }
 
@@ -87,10 +87,7 @@ function initialAge(headers: HeaderList, { atMs, tookMs }: { atMs: number; tookM
   return Math.max(apparent, told + tookMs);
 }
 
-function dateOf(headers: HeaderList): number | undefined {
-  const date = Date.parse(headerValue(headers, 'date') ?? '');
-  return Number.isNaN(date) ? undefined : date;
-}
+const dateOf = (headers: HeaderList): number | undefined => httpDate(headerValue(headers, 'date') ?? '');
 
 export interface Staleness {
   /** It must not be used without asking, whatever an operator says. */

@@ -86,7 +86,11 @@ export class Fetcher {
       shelve(shelf, plan, { cached, keepForMs, headers: asked.request.headers });
     else shelf.drop(plan.key.group);
     const fresh = new Copy({ shelved: cached, heldForMs: 0 }, plan.kind, clock);
-    return { kind: 'copy', copy: fresh, dependsOn: dependenceOf(errand, head, fresh.ttlMs > 0) };
+    return {
+      kind: 'copy',
+      copy: fresh,
+      dependsOn: dependenceOf(errand, head, keepForMs > 0 && fresh.ttlMs > 0),
+    };
   }
 
   #receive(
@@ -142,9 +146,9 @@ export class Fetcher {
   }
 }
 
-/** The upstream is well, and says something else than what is kept. */
-function contradicts({ asked, copy, unconditional }: Errand, { verdict }: ResponseOutcome): boolean {
-  if (!copy || (verdict.class !== 'ok' && verdict.class !== 'permanent')) return false;
+/** The upstream is well, and says something else than what is kept. A 304 here speaks of what the client has. */
+function contradicts({ asked, copy, unconditional }: Errand, { head, verdict }: ResponseOutcome): boolean {
+  if (!copy || head.status === 304 || (verdict.class !== 'ok' && verdict.class !== 'permanent')) return false;
   return asked.request.method !== 'HEAD' || unconditional !== undefined;
 }
 

@@ -164,9 +164,12 @@ export const pathOf = (target: string): string => target.split('?', 1)[0] as str
 
 const strictUtf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 
-/** The order of members and blanks mean nothing; what is no JSON means itself, byte for byte. */
+/** Beyond it nobody's JSON is gone through, value by value, while all others wait: 10 MB of numbers would take seconds. */
+const MAX_JSON_BYTES = 256 * 1024;
+
+/** The order of members and blanks mean nothing; what is no JSON, or a lot, means itself, byte for byte. */
 function meaningOf(bytes: Uint8Array): string {
-  const meaning = canonicalJson(decoded(bytes));
+  const meaning = bytes.length > MAX_JSON_BYTES ? undefined : canonicalJson(decoded(bytes));
   return meaning === undefined ? `bytes ${hash('sha256', bytes, 'base64url')}` : `json ${meaning}`;
 }
 

@@ -25,10 +25,6 @@ export class RecentKeys {
     this.#values.delete(oldest);
     this.#lastEvicted = itsValue;
   }
-
-  delete(key: string): void {
-    this.#values.delete(key);
-  }
 }
 
 /** Enough for what can be under way at a time. */

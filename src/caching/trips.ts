@@ -1,4 +1,5 @@
 /** The ways to the upstream: alone, together with others who ask the same, or in the background for those to come. */
+import { withoutConditions } from '../algorithms/conditional-requests.ts';
 import { Cancellation } from '../core/cancellation.ts';
 import type { Clock } from '../core/clock.ts';
 import type { Exchange } from '../core/exchange.ts';
@@ -124,11 +125,11 @@ export class Trips {
     const { coalesce } = this.#options;
     const { exchange, plan, key } = visit;
     const { method } = exchange.request;
-    // What is kept is the answer to a GET.
+    // What is kept is the answer to a GET, and to one that knows nothing yet.
     const request = {
       ...exchange.request,
       method: method === 'HEAD' ? 'GET' : method,
-      headers: askedHeaders(visit),
+      headers: isConditional(visit) ? askedHeaders(visit) : withoutConditions(exchange.request.headers),
     };
     const flight = new Flight(coalesce === false ? 0 : coalesce.maxJoiners, (cancellation) =>
       exchange.variedBy({ request, body: plan.body, cancellation, onInformational: undefined, ownTrail }),
@@ -140,9 +141,8 @@ export class Trips {
   #fly(flight: Flight, visit: Visit): void {
     const { plan, copy, next } = visit;
     const { exchange: asked, cancellation } = flight;
-    const { request } = visit.exchange;
     const unconditional = (): Exchange =>
-      asked.variedBy({ request: { ...asked.request, headers: request.headers } });
+      asked.variedBy({ request: { ...asked.request, headers: withoutConditions(asked.request.headers) } });
     const pending = this.#deps.fetcher.fetch({
       ...{ plan, asked, copy, next, cancellation },
       unconditional: isConditional(visit) ? unconditional : undefined,

@@ -14,7 +14,7 @@ export interface ClaimRequest {
   readonly key: string;
   /** Digest of the request: two requests with one key must be the same. */
   readonly fingerprint: string;
-  /** Milliseconds, counted from the first claim, after which the key is forgotten. Never extended. */
+  /** Milliseconds, counted from the first claim, after which the key is forgotten, or at the end of a run that takes longer. */
   readonly ttlMs: number;
   /** A claim that is not renewed for this long belongs to a sidecar that is gone: nobody knows what it did. */
   readonly leaseMs: number;

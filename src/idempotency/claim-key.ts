@@ -18,12 +18,13 @@ export interface ClaimDeps {
 
 /**
  * @param cancellation nobody wants the call any more
+ * @param running called when somebody else is found to run it; perhaps more than once
  * @returns the claim, or why the call is not to be run
  */
 export async function claimKey(
   request: ClaimRequest,
   { store, clock, random }: ClaimDeps,
-  cancellation: Cancellation,
+  { cancellation, running }: { readonly cancellation: Cancellation; readonly running: () => void },
 ): Promise<KeyClaim | RunResult> {
   let { whenAway } = request;
   for (let pollMs = FIRST_POLL_MS; !cancellation.cancelled; pollMs = longer(pollMs)) {
@@ -35,6 +36,7 @@ export async function claimKey(
       return resultOf(reply, request, whenAway !== request.whenAway);
     // Somebody is known to run it: this process must not, whatever becomes of the store meanwhile.
     whenAway = 'refuse';
+    running();
     await sleep(clock, pollMs * (1 - random.next() / 2), cancellation);
   }
   return { kind: 'again' };

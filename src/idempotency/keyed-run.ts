@@ -28,6 +28,8 @@ export interface RunInit {
   /** Runs the call. Never rejects. */
   readonly execute: () => Promise<Outcome>;
   readonly claim: ClaimRequest;
+  /** Longest wait of who sent it first while somebody else runs it, in milliseconds. */
+  readonly maxWaitMs: number;
   /** Whether it can go on without its first client: its request is here as a whole. */
   readonly independent: boolean;
 }
@@ -89,7 +91,9 @@ export class KeyedRun {
 
   /** Claims the key, then runs the call. Whoever sent it first waits for it by then. */
   async start(): Promise<void> {
-    const claim = await claimKey(this.#init.claim, this.#host, this.#init.cancellation);
+    const { claim: request, cancellation, maxWaitMs } = this.#init;
+    const running = (): void => this.#waiting.boundFirst(maxWaitMs);
+    const claim = await claimKey(request, this.#host, { cancellation, running });
     if (!('token' in claim)) {
       this.#over = true;
       this.#host.over(this, undefined);
@@ -113,9 +117,10 @@ export class KeyedRun {
   /**
    * Waits for what becomes of the run.
    * @param cancellation one leaves with it
-   * @param maxWaitMs longest wait for its outcome. Who sent it first has no such bound once it has begun.
+   * @param maxWaitMs longest wait for its outcome; undefined for who sent it first, which has no such bound unless
+   *   somebody else runs it
    */
-  wait(cancellation: Cancellation, maxWaitMs: number): Promise<RunResult> {
+  wait(cancellation: Cancellation, maxWaitMs?: number): Promise<RunResult> {
     if (this.#answer && !this.#givenUp) return Promise.resolve(this.#join(this.#answer, cancellation));
     this.#wantedAgain();
     return this.#waiting.wait(cancellation, maxWaitMs);

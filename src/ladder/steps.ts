@@ -174,10 +174,10 @@ function withoutCredentials({ request, upstream, borrowedHeaders }: Exchange): E
   };
 }
 
-/** The cache stands inside the ladder: it leaves on the exchange what it has. */
 /** Whoever is not let in any more is not to be answered from before. */
 const NOT_LET_IN: ReadonlySet<VerdictClass> = new Set<VerdictClass>(['auth']);
 
+/** The cache stands inside the ladder: it leaves on the exchange what it has. */
 export class StaleStep implements Step {
   readonly name = 'cache';
   readonly classes: Step['classes'];

@@ -4,7 +4,7 @@
  */
 import { readIdempotencyKey, writtenKey } from '../algorithms/idempotency-key.ts';
 import { abandoned } from '../core/abandoned.ts';
-import { Cancellation } from '../core/cancellation.ts';
+import { Cancellation, unlessCancelled } from '../core/cancellation.ts';
 import type { Exchange, RequestHead } from '../core/exchange.ts';
 import { headerValues, withHeader, withoutHeaders } from '../core/header-list.ts';
 import type { KeyedResult } from '../core/idempotency-store.ts';
@@ -19,10 +19,10 @@ import type { KeyedRequest } from '../idempotency/keyed-request.ts';
 import { refusal, unknownOutcome } from '../idempotency/refusals.ts';
 import type { IdempotencyRefusal } from '../idempotency/refusals.ts';
 import { Registry } from '../idempotency/registry.ts';
-import { runBody } from '../idempotency/run-body.ts';
 import type { RunResult } from '../idempotency/run-result.ts';
 import { idempotencySchema } from '../schema/idempotency.ts';
 import type { IdempotencyOptions } from '../schema/idempotency.ts';
+import { independentBody } from '../streams/independent-body.ts';
 
 /** What became of a request with a key, or of one that should have had one. */
 export type IdempotencyResult =
@@ -107,7 +107,7 @@ class Idempotency implements Policy<Exchange> {
   ): Promise<Outcome> {
     if (this.#isSuccessor) this.#takeOver();
     const here = exchange.body.peek();
-    const bytes = here === undefined ? await exchange.body.whole() : here;
+    const bytes = here === undefined ? await unlessCancelled(exchange.body.whole(), cancellation) : here;
     if (cancellation.cancelled) return abandoned(cancellation, 'no', WAITING);
     // The same words may well be asked again by others, or later, who want an answer, or a session, of their own.
     if (sent === undefined && exchange.call.repeat === 'safe') return next(exchange, cancellation);
@@ -122,7 +122,7 @@ class Idempotency implements Policy<Exchange> {
       const run = known ?? this.#newRun(exchange, next, { request, bytes });
       const result = await (known
         ? this.#wait(exchange, request, { run, cancellation })
-        : this.#first(exchange, run, cancellation));
+        : this.#first(run, cancellation));
       const outcome = this.#outcomeOf(exchange, result, { run, cancellation, isFirst: !known });
       if (outcome) return outcome;
     }
@@ -136,7 +136,7 @@ class Idempotency implements Policy<Exchange> {
     const { ttl: ttlMs, lease: leaseMs, unknown, whenAway } = this.#options;
     const cancellation = new Cancellation();
     const independent = bytes !== undefined && this.#registry.recordings.reserve(bytes?.length ?? 0);
-    const body = independent ? runBody(bytes) : exchange.body;
+    const body = independent ? independentBody(bytes) : exchange.body;
     const twin = exchange.variedBy({
       request: this.#forwarded(exchange.request, request),
       body,
@@ -149,6 +149,7 @@ class Idempotency implements Policy<Exchange> {
         cancellation,
         execute: () => next(twin, cancellation),
         claim: { key, fingerprint, ttlMs, leaseMs, runAgain: unknown === 'run-again', whenAway },
+        maxWaitMs: this.#waitMs(exchange),
         independent,
       },
       this.#host(independent ? (bytes?.length ?? 0) : 0),
@@ -179,8 +180,8 @@ class Idempotency implements Policy<Exchange> {
     };
   }
 
-  #first(exchange: Exchange, run: KeyedRun, cancellation: Cancellation): Promise<RunResult> {
-    const result = run.wait(cancellation, this.#waitMs(exchange));
+  #first(run: KeyedRun, cancellation: Cancellation): Promise<RunResult> {
+    const result = run.wait(cancellation);
     void run.start();
     return result;
   }

@@ -26,7 +26,9 @@ export const idempotencySchema = z
     maxKeyLength: positiveCount.max(4_096).default(255).describe('Longest key, in characters.'),
     ttl: positiveDuration
       .prefault('24h')
-      .describe('How long a key is known, counted from its first request. Never extended.'),
+      .describe(
+        'How long a key is known, counted from its first request; a run that takes longer keeps it to its end.',
+      ),
     finish: z
       .union([z.literal(false), positiveDuration])
       .prefault('5m')

@@ -4,9 +4,10 @@
  */
 import { BodyEnd } from '../core/body-end.ts';
 import type { Cancellation } from '../core/cancellation.ts';
-import type { Clock, TimerHandle } from '../core/clock.ts';
+import type { Clock } from '../core/clock.ts';
 import type { HeaderList } from '../core/header-list.ts';
 import type { BodySink, Completion, ResponseBody } from '../core/outcome.ts';
+import { Patience } from './patience.ts';
 import { SharedReader } from './shared-reader.ts';
 
 /** Where the room for recordings comes from. */
@@ -24,7 +25,10 @@ export interface SharedBodyOptions {
   readonly memory?: RecordingMemory;
   /** Bytes by which a reader may lag once there is no recording; the source waits until it is half of that. Default: 64 KiB. */
   readonly lagBytes?: number;
-  /** Once there is no recording, a reader that has made others wait this long is cut off, visibly. Default: 10 s. */
+  /**
+   * Once there is no recording, a reader that has made others wait this long is cut off, visibly; short waits add up unless
+   * there is as much time between them. Default: 10 s.
+   */
   readonly stallMs?: number;
   /**
    * The last reader has left before the end. The body reads on by itself, without waiting for anybody; its owner may
@@ -73,7 +77,7 @@ export class SharedBody extends BodyEnd implements BodySink {
   #reservedTo = 0;
   #started = false;
   #sourcePaused = false;
-  #stallTimer: TimerHandle | undefined;
+  readonly #patience: Patience;
   #ending: SharedEnding | undefined;
 
   /** Nothing is read before `start`. */
@@ -81,6 +85,8 @@ export class SharedBody extends BodyEnd implements BodySink {
     super();
     this.#source = source;
     this.#options = options;
+    const { clock, stallMs = DEFAULT_STALL_MS } = options;
+    this.#patience = new Patience(clock, stallMs, () => this.#cutLaggards());
   }
 
   /** Begins to read the source. Readers that joined before get all of it, however long it is. */
@@ -135,7 +141,7 @@ export class SharedBody extends BodyEnd implements BodySink {
     for (const reader of this.#readers) reader.pump();
     this.#trim();
     this.#sourcePaused = this.#mustWait();
-    if (this.#sourcePaused) this.#watchStall();
+    this.#watchWaiting();
     return !this.#sourcePaused;
   }
 
@@ -218,20 +224,21 @@ export class SharedBody extends BodyEnd implements BodySink {
 
   #caughtUp(): void {
     this.#trim();
-    if (!this.#sourcePaused || this.#keptBytes > this.#lagBytes / 2) return;
-    this.#sourcePaused = false;
-    this.#stopWatching();
-    this.#source.resume();
+    const goesOn = this.#sourcePaused && this.#keptBytes <= this.#lagBytes / 2;
+    if (goesOn) this.#sourcePaused = false;
+    this.#watchWaiting();
+    if (goesOn) this.#source.resume();
   }
 
-  /** Bounds how long one reader can hold up the others. A lone reader may take its time. */
-  #watchStall(): void {
-    const { clock, stallMs = DEFAULT_STALL_MS } = this.#options;
-    this.#stallTimer ??= clock.setBackgroundTimer(stallMs, () => {
-      this.#stallTimer = undefined;
-      this.#cutLaggards();
-      if (this.#sourcePaused) this.#watchStall();
-    });
+  /** Bounds how long one reader can hold up others, who have everything. A lone reader may take its time. */
+  #watchWaiting(): void {
+    this.#patience.wait(this.#sourcePaused && this.#someoneHasAll());
+  }
+
+  #someoneHasAll(): boolean {
+    const end = this.#first + this.#chunks.length;
+    for (const { position } of this.#readers) if (position === end) return true;
+    return false;
   }
 
   #cutLaggards(): void {
@@ -241,6 +248,7 @@ export class SharedBody extends BodyEnd implements BodySink {
       ({ position }) => this.#bytesBetween(position, end) > bearable,
     );
     if (laggards.length < this.#readers.size) for (const reader of laggards) reader.cut();
+    this.#watchWaiting();
   }
 
   #bytesBetween(from: number, to: number): number {
@@ -252,16 +260,11 @@ export class SharedBody extends BodyEnd implements BodySink {
     return bytes;
   }
 
-  #stopWatching(): void {
-    if (this.#stallTimer) this.#options.clock.clearTimer(this.#stallTimer);
-    this.#stallTimer = undefined;
-  }
-
   #over(ending: SharedEnding): void {
     if (this.#ending) return;
     this.#ending = ending;
     this.#sourcePaused = false;
-    this.#stopWatching();
+    this.#patience.wait(false);
     for (const reader of this.#readers) reader.pump();
     this.#trim();
   }

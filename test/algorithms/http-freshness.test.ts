@@ -26,6 +26,7 @@ describe('the lifetime of an answer', () => {
     [['expires', date(3_000)], 3_000],
     [['expires', date(-3_000)], 0],
     [['expires', '0'], 0],
+    [['expires', '3000'], 0],
     [['expires', date(9_000), 'expires', date(3_000)], 3_000],
     [['last-modified', date(-86_400_000)], 0],
     [['cache-control', 'max-age=9, no-cache'], 0],

@@ -86,6 +86,14 @@ describe('cache: completions', () => {
     expect(rig.asked).toBe(2);
   });
 
+  it('takes large bodies as they are, for to go through them would hold up everybody', async () => {
+    const rig = new CacheRig(MODELS, [answers(JSON_TYPE), answers(JSON_TYPE)]);
+    const long = { ...PROMPT, user: 'x'.repeat(256 * 1024) };
+    const { model, ...rest } = long;
+    for (const body of [long, long, { ...rest, model }]) await rig.get(call(body));
+    expect(rig.results).toEqual(['miss', 'hit', 'miss']);
+  });
+
   it('takes no two bodies for the same that a reader could tell apart', async () => {
     const rig = new CacheRig(MODELS, [answers(JSON_TYPE, ['{}'])]);
     const bodies = [

@@ -2,7 +2,7 @@
 import { describe, expect, it } from 'vitest';
 import { NO_BODY } from '../../src/core/request-bodies.ts';
 import { fail, respond } from '../support/policy-kit.ts';
-import { answer, answers, CacheRig, notModified } from './cache-rig.ts';
+import { answer, answers, CacheRig, delayed, notModified } from './cache-rig.ts';
 
 const MAX_AGE = ['cache-control', 'max-age=60'] as const;
 const TAGGED = ['cache-control', 'max-age=10', 'etag', '"one"'] as const;
@@ -324,6 +324,31 @@ describe('cache: asking again', () => {
     const after = rig.start();
     await rig.clock.advance(0);
     expect(after.exchange.staleAnswer).toBeUndefined();
+  });
+
+  it('keeps what it has when the upstream tells one client that this has the same', async () => {
+    const rig = new CacheRig({}, [answers(['cache-control', 'max-age=5']), notModified()]);
+    await rig.get();
+    await rig.clock.advance(10_000);
+    expect(await rig.getWith(['if-none-match', '"client"'])).toMatchObject({ status: 304, from: 'upstream' });
+    const later = rig.start();
+    await rig.clock.advance(0);
+    expect(later.exchange.staleAnswer).toBeDefined();
+  });
+
+  it('gives nobody else what the upstream says, on being asked again, to be for one', async () => {
+    const told = ['cache-control', 'private, max-age=60', 'etag', '"one"'];
+    const rig = new CacheRig({}, (clock) => [
+      answers(TAGGED),
+      delayed(clock, 1_000, () => answer(told, [], 304)),
+      answers(TAGGED, ['own']),
+    ]);
+    await rig.get();
+    await rig.clock.advance(10_000);
+    const [first, other] = ['a', 'b'].map((who) => rig.start({ request: { headers: ['x-who', who] } }));
+    await rig.clock.advance(1_000);
+    expect(first?.outcome()).toMatchObject({ from: 'cache' });
+    expect(other?.outcome()).toMatchObject({ from: 'upstream' });
   });
 
   it('asks on the terms of the exchange: one trail, and what is said of retries comes back', async () => {

@@ -58,6 +58,14 @@ describe('cache: stale while revalidate', () => {
     expect(await rig.get()).toMatchObject({ text: 'old', age: '0' });
   });
 
+  it('asks on behalf of nobody also where it has no validators: with no conditions at all', async () => {
+    const rig = await aged(15_000, {}, answers(SHORT, ['new']));
+    rig.start({ request: { headers: ['If-Modified-Since', new Date(0).toUTCString()] } });
+    await rig.clock.advance(0);
+    expect(rig.lastAsked('if-modified-since')).toBeUndefined();
+    expect(await rig.get()).toMatchObject({ from: 'cache', text: 'new' });
+  });
+
   it('renews one at a time, and goes on when the client leaves', async () => {
     const rig = await aged(15_000, {}, (scope, cancellation) =>
       after(rig.clock, 1_000, answer(SHORT, ['new']))(scope, cancellation),

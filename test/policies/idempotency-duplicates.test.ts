@@ -1,8 +1,12 @@
 /** Calls with a key that another one has which is still under way, and clients that come and go meanwhile. */
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { Cancellation } from '../../src/core/cancellation.ts';
 import type { CancelReason } from '../../src/core/cancellation.ts';
 import type { Policy } from '../../src/core/policy.ts';
+import { bodyDigest, digestOf } from '../../src/algorithms/idempotency-key.ts';
+import { sleep } from '../../src/core/clock.ts';
+import type { ClaimReply, OpenIdempotencyStore } from '../../src/core/idempotency-store.ts';
 import { settle } from '../support/fake-clock.ts';
 import { after, bytesBody, cancelledOutcome, fail, silence } from '../support/policy-kit.ts';
 import { IdempotencyRig, answer, reading, response, stream, summary } from './idempotency-rig.ts';
@@ -29,6 +33,30 @@ function slow(options: Options = {}) {
     await settle();
   };
   return { rig, begins, source: one.source };
+}
+
+/** Of a POST of `body` to the rig's path. */
+const PRINT_OF_BODY = digestOf('/v1/things', bodyDigest(Buffer.from('body')));
+
+/** Stores of which that for keys answers after a while, perhaps always the same. */
+function farStores({ kit: { clock, deps } }: IdempotencyRig, ms: number, always?: ClaimReply) {
+  const near = deps.stores(true);
+  const idempotency: OpenIdempotencyStore = (bounds) => {
+    const store = near.idempotency(bounds);
+    return {
+      leases: true,
+      own: store.own,
+      claim: async (request) => {
+        await sleep(clock, ms, new Cancellation());
+        return always ?? store.claim(request);
+      },
+      renew: () => undefined,
+      complete: (claim, result) => store.complete(claim, result),
+      release: (claim) => store.release(claim),
+      usage: store.usage,
+    };
+  };
+  return () => ({ ...near, idempotency });
 }
 
 const leave = async (sent: Sent, why: CancelReason = 'client-aborted'): Promise<void> => {
@@ -105,6 +133,27 @@ describe('idempotency: duplicates', () => {
     const second = await rig.settled('k', { deadlineMs: 5_000 });
     await rig.kit.clock.advance(4_900);
     expect(summary(second)).toBe('idempotency_in_progress');
+  });
+
+  it('do not wait at all where they are told so, which is no matter of the first, however far the store', async () => {
+    const rig = new IdempotencyRig({}, answer('ok'));
+    rig.policy = rig.build({ maxWait: '0s' }, undefined, { stores: farStores(rig, 20) });
+    const first = rig.send('k', { deadlineMs: 90 });
+    await rig.kit.clock.advance(20);
+    expect(summary(first)).toBe('200');
+  });
+
+  it('wait no longer than they may for what another sidecar runs, also as the first here', async () => {
+    const rig = new IdempotencyRig({});
+    const stores = farStores(rig, 20, { kind: 'running', fingerprint: PRINT_OF_BODY });
+    rig.policy = rig.build({ maxWait: '1s' }, undefined, { stores });
+    const first = rig.send('k');
+    await rig.kit.clock.advance(1_019);
+    expect(first.outcome).toBeUndefined();
+    await rig.kit.clock.advance(1);
+    expect(summary(first)).toBe('idempotency_in_progress');
+    await rig.kit.clock.advance(1_000);
+    expect([rig.runs, rig.kit.clock.pendingTimers, rig.policy.snapshot()['runs']]).toEqual([0, 0, 0]);
   });
 
   it('are bounded in number, those that read along included', async () => {

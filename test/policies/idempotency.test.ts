@@ -169,6 +169,16 @@ describe('idempotency: keys', () => {
     expect([summary(gone), rig.runs]).toEqual(['client_aborted', 1]);
   });
 
+  it('does not wait for an upload any longer than its deadline', async () => {
+    const rig = new IdempotencyRig({});
+    const slow = { ...NO_BODY, peek: () => undefined, whole: () => new Promise<undefined>(() => undefined) };
+    const sent = await rig.settled('k', { body: slow });
+    sent.cancellation.cancel('deadline');
+    await settle();
+    expect([summary(sent), rig.runs]).toEqual(['deadline_exceeded', 0]);
+    expect(sent.cancellation.listenerCount).toBe(0);
+  });
+
   it.each([
     ['sent', 'k', ['k']],
     ['sent', undefined, []],

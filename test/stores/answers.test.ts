@@ -167,7 +167,7 @@ describe.skipIf(!hasRedis)('answers in Redis', () => {
     server = await startRedis();
     // Two shared cores: a busy neighbour must not look like a slow server.
     connection = await connect('30s');
-    store = redisAnswers(connection, memoryAnswers(systemClock));
+    store = redisAnswers(connection, memoryAnswers(systemClock), systemClock);
   });
 
   afterAll(async () => {
@@ -235,10 +235,11 @@ describe.skipIf(!hasRedis)('answers in Redis', () => {
   });
 
   it('are kept here while Redis is away, within the same bounds', async () => {
-    open('away').put(key('g'), cached('shared'), HOUR);
+    const before = open('away');
+    for (const group of ['g', 'void']) before.put(key(group), cached('shared'), HOUR);
     await settled();
     const impatient = await connect('1s');
-    const shelf = redisAnswers(impatient, memoryAnswers(systemClock)).open('away', BOUNDS);
+    const shelf = redisAnswers(impatient, memoryAnswers(systemClock), systemClock).open('away', BOUNDS);
     server.freeze();
     // The first to notice waits for its time; nobody after it.
     expect(await shelf.get(key('g'))).toBeUndefined();
@@ -247,9 +248,11 @@ describe.skipIf(!hasRedis)('answers in Redis', () => {
     expect(textOf(shelf.get(key('g')) as Found)).toBe('local');
     expect(await shelf.purge({})).toBeUndefined();
     expect(shelf.get(key('g'))).toBeUndefined();
+    shelf.drop('void');
     server.thaw();
     await expect.poll(() => impatient.up, { interval: 20, timeout: 10_000 }).toBe(true);
     expect(textOf(await shelf.get(key('g')))).toBe('shared');
+    await expect.poll(() => shelf.get(key('void')), { interval: 20, timeout: 10_000 }).toBeUndefined();
     impatient.dispose();
   }, 15_000);
 });

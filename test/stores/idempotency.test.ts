@@ -289,6 +289,33 @@ describe.skipIf(!hasRedis)('keys in Redis', () => {
     await until(other, request, 'claimed');
   });
 
+  it('do not expire while they run, and leave nothing of a run that took longer than their time', async () => {
+    const [one, other] = await two();
+    const request = ask({ ttlMs: 1 });
+    const claim = await claimed(one, request);
+    expect(await pttl(request)).toBeGreaterThan(20_000);
+    await server.cli('PEXPIRE', hash(request), '5000');
+    one.renew(claim);
+    while ((await pttl(request)) <= 5_000);
+    expect((await other.claim(request)).kind).toBe('running');
+    one.complete(claim, ANSWER);
+    await until(other, request, 'claimed');
+  });
+
+  it('are not lost to the sidecar that never heard of having got them, however late it asks', async () => {
+    const connection = await connect();
+    const store = openRedisIdempotency(connection, local, systemClock)(BOUNDS);
+    const request = ask({ leaseMs: 1 });
+    await claimed(store, request);
+    while (Number(await server.cli('HGET', hash(request), 'l')) > systemClock.wallMs());
+    const successor = openRedisIdempotency(
+      connection,
+      () => new MemoryIdempotency(systemClock, BOUNDS),
+      systemClock,
+    );
+    expect((await successor(BOUNDS, store).claim(request)).kind).toBe('claimed');
+  });
+
   it('come back with the claim of a sidecar when Redis has lost them', async () => {
     const [one, other] = await two();
     const request = ask();

@@ -268,6 +268,27 @@ describe('SharedBody at its bounds', () => {
     expect([trickling.aborted?.end, quick.ends]).toEqual(['client-aborted', 1]);
   });
 
+  it('cuts off one that reads just enough, again and again, but not one that is a little slower', async () => {
+    for (const [restMs, cutOff] of [
+      [0, true],
+      [600, false],
+    ] as const) {
+      const { clock, source, body } = shared({ maxBytes: 100, lagBytes: 2_000, stallMs: 5_000 });
+      const slow = read(body.join(), true);
+      const quick = read(body.join());
+      body.start();
+      for (let i = 0; i < 30; i++) {
+        source.push(...Array.from({ length: 4 }, () => kilobytes(1)));
+        await clock.advance(500);
+        slow.drain();
+        slow.full = true;
+        await clock.advance(restMs);
+      }
+      source.finish();
+      expect([slow.aborted !== undefined, quick.text.length]).toEqual([cutOff, 30 * 4 * 1_024]);
+    }
+  });
+
   it('lets a lone reader take its time', async () => {
     const { clock, source, body } = shared({ maxBytes: 100, lagBytes: 1_000, stallMs: 5_000 });
     const slow = read(body.join(), true);

@@ -1,6 +1,7 @@
 /**
  * Answers that sidecars share. All variants of what was asked for are the fields of one hash, so that they can become
- * void together. While Redis is away, this process keeps answers for itself.
+ * void together. While Redis is away, this process keeps answers for itself; what became void meanwhile Redis is told
+ * when it is back.
  */
 import { decodeShelved, encodeShelved } from '../../algorithms/shelved-encoding.ts';
 import { sizeOf } from '../../core/answer-store.ts';
@@ -13,7 +14,9 @@ import type {
   ShelfBounds,
   Shelved,
 } from '../../core/answer-store.ts';
+import type { Clock } from '../../core/clock.ts';
 import type { RedisConnection } from './connection.ts';
+import { Outbox } from './outbox.ts';
 import { redisScript } from './script.ts';
 
 /** Variants of one hash; one more, and all begin anew. */
@@ -84,17 +87,23 @@ class RedisShelf implements AnswerShelf {
   readonly #connection: RedisConnection;
   readonly #local: AnswerShelf;
   readonly #space: string;
+  readonly #outbox: Outbox;
   #maxEntryBytes: number;
 
   constructor(
     connection: RedisConnection,
     local: AnswerShelf,
-    { space, maxEntryBytes }: { readonly space: string; readonly maxEntryBytes: number },
+    {
+      space,
+      maxEntryBytes,
+      clock,
+    }: { readonly space: string; readonly maxEntryBytes: number; readonly clock: Clock },
   ) {
     this.#connection = connection;
     this.#local = local;
     this.#space = space;
     this.#maxEntryBytes = maxEntryBytes;
+    this.#outbox = new Outbox(connection, clock);
   }
 
   get(key: AnswerKey): Found | undefined | Promise<Found | undefined> {
@@ -111,7 +120,10 @@ class RedisShelf implements AnswerShelf {
 
   drop(group: string): void {
     this.#local.drop(group);
-    if (this.#connection.up) void this.#connection.run(DROP, [this.#nameOf(group)], []);
+    const tell = (): Promise<unknown> => this.#connection.run(DROP, [this.#nameOf(group)], []);
+    void tell().then((heard) => {
+      if (heard === undefined) this.#outbox.add(tell);
+    });
   }
 
   async purge(filter: PurgeFilter): Promise<number | undefined> {
@@ -164,6 +176,6 @@ class RedisShelf implements AnswerShelf {
 }
 
 /** @param local keeps answers while Redis is away */
-export const redisAnswers = (connection: RedisConnection, local: AnswerStore): AnswerStore => ({
-  open: (space, bounds) => new RedisShelf(connection, local.open(space, bounds), { space, ...bounds }),
+export const redisAnswers = (connection: RedisConnection, local: AnswerStore, clock: Clock): AnswerStore => ({
+  open: (space, bounds) => new RedisShelf(connection, local.open(space, bounds), { space, ...bounds, clock }),
 });

@@ -1,7 +1,8 @@
 /**
  * What Redis does in one step with the key of a call. A key is a hash: `s` is running (`r`), answered (`a`), answered
  * and not kept (`n`) or unknown (`u`); `f` the request's fingerprint, `t` the claim's token, `o` whose it is, `l` the
- * instant by Redis's own clock to which it holds, `b` the result. It expires as its first claim said.
+ * instant by Redis's own clock to which it holds, `b` the result. It expires as its first claim said, but not while it
+ * runs.
  */
 import { redisScript } from './script.ts';
 
@@ -14,13 +15,14 @@ local key = KEYS[1]
 /**
  * Arguments: token, owner, fingerprint, lease, time to live, whether to run again what is unknown. An owner that asks for
  * a key that is its own already has lost the reply to its claim: within one process calls with one key go one by one.
+ * It has run nothing then, however long ago that was.
  */
 export const CLAIM = redisScript(
   'idempotency-claim',
   `${NOW}
 local known = redis.call('HMGET', key, 's', 'f', 'o', 'l', 'b')
 local state, owner = known[1], known[3]
-if state == 'r' and tonumber(known[4]) <= now then
+if state == 'r' and owner ~= ARGV[2] and tonumber(known[4]) <= now then
   redis.call('HSET', key, 's', 'u', 'b', 'lost')
   state, known[5] = 'u', 'lost'
 end
@@ -28,7 +30,7 @@ local free = not state or (state == 'r' and owner == ARGV[2]) or (state == 'u' a
 if not free then return { state, known[2], known[5] or '' } end
 redis.call('HSET', key, 's', 'r', 't', ARGV[1], 'o', ARGV[2], 'f', ARGV[3], 'l', string.format('%.0f', now + ARGV[4]))
 redis.call('HDEL', key, 'b')
-if not state then redis.call('PEXPIRE', key, ARGV[5]) end
+if not state then redis.call('PEXPIRE', key, math.max(ARGV[4], ARGV[5])) end
 return { 'mine' }`,
 );
 
@@ -42,7 +44,9 @@ export const RENEW = redisScript(
 local token, state = unpack(redis.call('HMGET', key, 't', 's'))
 if token and (token ~= ARGV[1] or (state ~= 'r' and state ~= 'u')) then return 0 end
 redis.call('HSET', key, 's', 'r', 't', ARGV[1], 'o', ARGV[2], 'f', ARGV[3], 'l', string.format('%.0f', now + ARGV[4]))
-if not token then redis.call('PEXPIRE', key, ARGV[5]) end
+if not token or redis.call('PTTL', key) < tonumber(ARGV[4]) then
+  redis.call('PEXPIRE', key, math.max(ARGV[4], ARGV[5]))
+end
 return 1`,
 );
 
@@ -54,7 +58,7 @@ local key = KEYS[1]
 local token = redis.call('HGET', key, 't')
 if token and token ~= ARGV[1] then return 0 end
 redis.call('HSET', key, 's', ARGV[5], 't', ARGV[1], 'o', ARGV[2], 'f', ARGV[3], 'b', ARGV[6])
-if not token then redis.call('PEXPIRE', key, ARGV[4]) end
+if not token or redis.call('PTTL', key) > tonumber(ARGV[4]) then redis.call('PEXPIRE', key, ARGV[4]) end
 return 1`,
 );
 

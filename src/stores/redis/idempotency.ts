@@ -79,14 +79,14 @@ export class RedisIdempotency implements IdempotencyStore {
   }
 
   renew(claim: KeyClaim): void {
-    const leftMs = this.#leftMs(claim);
-    if (leftMs <= 0) return;
-    const args = [claim.token, this.#owner, claim.fingerprint, claim.leaseMs, leftMs];
+    const args = [claim.token, this.#owner, claim.fingerprint, claim.leaseMs, this.#leftMs(claim)];
     void this.#connection.run(RENEW, [keyOf(claim)], args);
   }
 
   complete(claim: KeyClaim, result: KeyedResult): void {
     this.own.complete(claim, result);
+    // Its time was over before it was: nothing is kept of it.
+    if (this.#leftMs(claim) <= 0) return this.#tellReleased(claim);
     this.#send(this.#tellResult(claim, result), () => {
       // By the time that Redis is back, an answer may have had to make room.
       const known = this.own.look(claim.key);

@@ -4,7 +4,8 @@ import type { RedisConnection } from './connection.ts';
 
 /** More messages than this do not wait; the oldest are given up first. */
 const MAX_WAITING = 10_000;
-const EVERY_MS = 500;
+/** Redis may be back for a moment only. */
+const EVERY_MS = 100;
 /** Later than this nobody waits for it any more. */
 const GIVE_UP_MS = 10 * 60_000;
 /** Sent at a time, so that a Redis that has just come back is not buried. */

@@ -15,6 +15,6 @@ export const redisStores = (
 ): Stores => ({
   hints: new RedisHints(connection, deps),
   limits: new RedisLimits(connection, local.limits),
-  answers: redisAnswers(connection, local.answers),
+  answers: redisAnswers(connection, local.answers, deps.clock),
   idempotency: openRedisIdempotency(connection, local.idempotency, deps.clock),
 });

@@ -2,11 +2,11 @@ import { Readable } from 'node:stream';
 import { buffer } from 'node:stream/consumers';
 import { expect, it } from 'vitest';
 import { NO_BODY } from '../../src/core/request-bodies.ts';
-import { runBody } from '../../src/idempotency/run-body.ts';
+import { independentBody } from '../../src/streams/independent-body.ts';
 
 it('a large body goes out piece by piece, as often as it is wanted', async () => {
   const bytes = Buffer.alloc(300 * 1_024, 'abc');
-  const body = runBody(bytes);
+  const body = independentBody(bytes);
   expect([body.length, body.replayable, body.peek()]).toEqual([bytes.length, true, bytes]);
   for (let i = 0; i < 2; i++) {
     const stream = body.open();
@@ -20,5 +20,5 @@ it('a large body goes out piece by piece, as often as it is wanted', async () =>
 
 it('a small one goes out at once, and none stays none', () => {
   const bytes = Buffer.from('small');
-  expect([runBody(bytes).open(), runBody(null)]).toEqual([bytes, NO_BODY]);
+  expect([independentBody(bytes).open(), independentBody(null)]).toEqual([bytes, NO_BODY]);
 });

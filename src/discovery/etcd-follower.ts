@@ -52,7 +52,7 @@ export class EtcdFollower {
     this.#pursuit.dispose();
   }
 
-  /** Until the watch ends. @throws EtcdError */
+  /** Until the watch ends. @throws SourceError */
   async #follow(signal: AbortSignal): Promise<number> {
     if (this.#revision === undefined) this.#takeAll(await this.#client.range(this.#keys, signal));
     const watch = new AbortController();

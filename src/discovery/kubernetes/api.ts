@@ -7,7 +7,7 @@ import type { Clock } from '../../core/clock.ts';
 import { readText } from '../../schema/read-file.ts';
 import { HttpClient } from '../../transport/http-client.ts';
 import type { HttpStream } from '../../transport/http-client.ts';
-import { linesOf } from './lines.ts';
+import { linesOf } from '../json-lines.ts';
 import { sliceSchema } from './slices.ts';
 import type { Slice } from './slices.ts';
 

@@ -25,6 +25,9 @@ export interface EtcdKeys {
   readonly prefix: boolean;
 }
 
+/** A watch was ended by what was said in it, rather than by its connection: it need not go on from there. */
+export class WatchRefused extends SourceError {}
+
 const DEFAULT_TIMEOUT_MS = 5_000;
 /** A range or a line of a watch that is larger fails. */
 const MAX_ANSWER_BYTES = 16 * 1024 * 1024;
@@ -52,8 +55,11 @@ export class EtcdClient {
   /** The keys as they stand in the store's newest revision; a majority of the cluster was asked. @throws SourceError */
   async range(keys: EtcdKeys, signal?: AbortSignal): Promise<EtcdRange> {
     const answer = await this.#ask('/v3/kv/range', { ...selection(keys) }, signal);
+    const revision = revisionOf(answer);
+    // A watch that began with the first revision of all would be told that it is forgotten, again and again.
+    if (revision === 0) throw new SourceError('etcd: /v3/kv/range: there is no revision in the answer');
     return {
-      revision: revisionOf(answer),
+      revision,
       cluster: clusterOf(answer),
       entries: entriesIn(answer['kvs']),
     };
@@ -95,7 +101,7 @@ export class EtcdClient {
   /**
    * Changes from a revision on, as they come; ends with an error when the stream does.
    * @param fromRevision the first that is wanted: the one after that of the range
-   * @throws SourceError
+   * @throws SourceError, WatchRefused
    */
   async *watch(keys: EtcdKeys, fromRevision: number, signal: AbortSignal): AsyncGenerator<EtcdWatched> {
     const create_request = {
@@ -112,7 +118,8 @@ export class EtcdClient {
         yield watched;
       }
     } catch (error) {
-      throw this.#failed('/v3/watch', member, error);
+      const failed = this.#failed('/v3/watch', member, error);
+      throw error instanceof HttpClientError ? failed : new WatchRefused(failed.message, undefined, error);
     } finally {
       stream.close();
     }
@@ -163,19 +170,20 @@ export class EtcdClient {
     signal?: AbortSignal,
   ): Promise<{ answer: A; member: string }> {
     const { endpoints } = this.#options;
+    // Of its own: others who ask meanwhile go around too.
+    const first = this.#member;
     for (let tried = 1; ; tried++) {
-      const member = endpoints[this.#member % endpoints.length] ?? '';
+      const at = (first + tried - 1) % endpoints.length;
+      const member = endpoints[at] ?? '';
       const isLast = tried >= endpoints.length || signal?.aborted === true;
       try {
         const answer = await ask(`${member}${path}`);
+        if (!isAway(answer.status)) this.#member = at;
         if (!isAway(answer.status) || isLast) return { answer, member };
         if ('close' in answer) (answer as unknown as HttpStream).close();
       } catch (error) {
-        this.#member++;
         if (isLast) throw this.#failed(path, member, error);
-        continue;
       }
-      this.#member++;
     }
   }
 

@@ -3,6 +3,7 @@
  * @see https://developer.hashicorp.com/consul/api-docs/features/blocking
  */
 import type { HttpAnswer, HttpClient } from '../transport/http-client.ts';
+import { SourceError } from './source-error.ts';
 
 export interface ConsulOptions {
   /** `http://host:8500` or `https://…`, without a path. */
@@ -49,18 +50,6 @@ export interface ConsulReport {
   readonly output: string;
 }
 
-/** What went wrong, fit for a log line; never with the token. */
-export class ConsulError extends Error {
-  override readonly name = 'ConsulError';
-  /** Of the answer; undefined where there was none. */
-  readonly status: number | undefined;
-
-  constructor(message: string, status?: number, cause?: unknown) {
-    super(message, { cause });
-    this.status = status;
-  }
-}
-
 const DEFAULT_TIMEOUT_MS = 5_000;
 /** Longer answers fail. */
 const MAX_ANSWER_BYTES = 16 * 1024 * 1024;
@@ -81,7 +70,7 @@ export class ConsulClient {
   /**
    * Asks; where `index` is above 0, Consul answers when there is something newer, at the latest after `waitMs`.
    * @param index that of the answer before; 0 asks for what stands now
-   * @throws ConsulError for no answer, and every one but 200 and 404
+   * @throws SourceError for no answer, and every one but 200 and 404
    */
   async query(
     path: string,
@@ -99,23 +88,23 @@ export class ConsulClient {
     const { status } = answer;
     if (status !== 200 && status !== 404) throw this.#refused(path, answer);
     if (answer.headers['x-consul-knownleader'] === 'false')
-      throw new ConsulError(`consul: ${this.#options.url}${path}: there is no leader, the answer may be old`);
+      throw new SourceError(`consul: ${this.#options.url}${path}: there is no leader, the answer may be old`);
     return { status, index: nextIndex(index, answer.headers['x-consul-index']), body: bodyOf(answer) };
   }
 
-  /** Registers with the agent, or changes what is registered under the id. @throws ConsulError */
+  /** Registers with the agent, or changes what is registered under the id. @throws SourceError */
   register(service: ConsulService, params: ConsulParams = {}, signal?: AbortSignal): Promise<void> {
     return this.#put({ path: '/v1/agent/service/register', params, body: service }, signal);
   }
 
-  /** @throws ConsulError with status 404 where the agent does not know the id (older ones say 500) */
+  /** @throws SourceError with status 404 where the agent does not know the id (older ones say 500) */
   deregister(id: string, params: ConsulParams = {}, signal?: AbortSignal): Promise<void> {
     return this.#put({ path: `/v1/agent/service/deregister/${encodeURIComponent(id)}`, params }, signal);
   }
 
   /**
    * A sign of life of a check with a TTL; the check of a service is called `service:<id>` unless it was named.
-   * @throws ConsulError with status 404 where the agent has forgotten the check (older ones say 500): register anew
+   * @throws SourceError with status 404 where the agent has forgotten the check (older ones say 500): register anew
    */
   report(
     check: string,
@@ -153,15 +142,15 @@ export class ConsulClient {
       });
     } catch (error) {
       const why = error instanceof Error ? error.message : String(error);
-      throw new ConsulError(`consul: ${why}`, undefined, error);
+      throw new SourceError(`consul: ${why}`, undefined, error);
     }
   }
 
-  #refused(path: string, answer: HttpAnswer): ConsulError {
+  #refused(path: string, answer: HttpAnswer): SourceError {
     // Consul's own words, one line of them: whoever answers there need not be Consul.
     const [line = ''] = answer.text().trim().slice(0, 200).split('\n');
     const reason = line === '' || line.startsWith('<') ? '' : ` (${line})`;
-    return new ConsulError(
+    return new SourceError(
       `consul: ${this.#options.url}${path}: answered ${answer.status}${reason}`,
       answer.status,
     );
@@ -191,7 +180,7 @@ function bodyOf(answer: HttpAnswer): unknown {
   try {
     return answer.json();
   } catch (error) {
-    throw new ConsulError(`consul: ${(error as Error).message}`, answer.status, error);
+    throw new SourceError(`consul: ${(error as Error).message}`, answer.status, error);
   }
 }
 

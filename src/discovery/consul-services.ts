@@ -37,11 +37,13 @@ type Entry = z.output<typeof entrySchema>;
 
 /** As for endpoints that are written down. */
 const MAX_WEIGHT = 1_000;
+const MAX_INSTANCE = 253;
+const MAX_ZONE = 100;
 
 /** @param body an answer of `/v1/health/service/:name` @returns undefined where it is none */
 export function endpointsOf(body: unknown, reading: ConsulReading): ConsulEndpoints | undefined {
   if (!Array.isArray(body)) return undefined;
-  const endpoints: EndpointDescription[] = [];
+  const endpoints: (EndpointDescription & { readonly instance: string })[] = [];
   const refused = new Map<string, string>();
   body.forEach((one, index) => {
     const entry = entrySchema.safeParse(one);
@@ -54,8 +56,8 @@ export function endpointsOf(body: unknown, reading: ConsulReading): ConsulEndpoi
     if (typeof endpoint === 'string') refused.set(entry.data.Service.ID, endpoint);
     else endpoints.push(endpoint);
   });
-  // Consul's order may differ from answer to answer, and of two with one address the first counts.
-  endpoints.sort((one, other) => compare(one.instance ?? '', other.instance ?? ''));
+  // Consul's order may differ from answer to answer, and of two with one address the first counts. Ids are a node's own.
+  endpoints.sort((a, b) => compare(a.instance, b.instance) || compare(a.url, b.url));
   return { endpoints, refused };
 }
 
@@ -75,9 +77,9 @@ function endpointOf({ Node, Service, Checks }: Entry, { scheme, path, zoneKey }:
     url,
     weight: Math.min(MAX_WEIGHT, Math.max(0, weight)),
     status,
-    instance: Service.ID,
+    instance: Service.ID.slice(0, MAX_INSTANCE),
     metadata: Service.Meta ?? {},
-    ...(zone !== undefined && zone !== '' && { zone }),
+    ...(zone !== undefined && zone !== '' && { zone: zone.slice(0, MAX_ZONE) }),
   } satisfies EndpointDescription;
 }
 

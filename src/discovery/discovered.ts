@@ -113,8 +113,9 @@ export class Discovered implements EndpointSource, Persistent, Discoverer {
     refused: ReadonlyMap<string, string> = new Map(),
   ): void {
     if (this.#disposed) return;
-    this.#refuse(refused);
-    const list = withoutDuplicates(endpoints);
+    const usable = endpoints.filter(({ url }) => URL.canParse(url));
+    this.#refuse(usable.length < endpoints.length ? withUnusable(endpoints, refused) : refused);
+    const list = withoutDuplicates(usable);
     if (list.length > MAX_ENDPOINTS)
       return this.#failed(`expected at most ${MAX_ENDPOINTS} endpoints, got ${list.length}`);
     this.#heardAt = this.#deps.clock.now();
@@ -165,6 +166,18 @@ export class Discovered implements EndpointSource, Persistent, Discoverer {
     emit('discovery-recovered', { upstream, kind, awayMs });
   }
 }
+
+/** Sources check what they find. Should one not, no call may find that out. */
+const withUnusable = (
+  endpoints: readonly EndpointDescription[],
+  refused: ReadonlyMap<string, string>,
+): ReadonlyMap<string, string> => {
+  const unusable = endpoints.filter(({ url }) => !URL.canParse(url));
+  return new Map([
+    ...refused,
+    ...unusable.map(({ instance }, i) => [instance ?? `[${i}]`, 'its URL is none'] as const),
+  ]);
+};
 
 /** In the order given; the first of those with one address counts. */
 function withoutDuplicates(endpoints: readonly EndpointDescription[]): EndpointDescription[] {

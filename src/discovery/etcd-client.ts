@@ -8,6 +8,7 @@ import { HttpClientError } from '../transport/http-client.ts';
 import { watchMessage, clusterOf, fieldsOf, rangeEnd, revisionOf, entriesIn } from './etcd-messages.ts';
 import type { EtcdRange, EtcdWatched, Fields } from './etcd-messages.ts';
 import { linesOf } from './json-lines.ts';
+import { SourceError } from './source-error.ts';
 
 export interface EtcdOptions {
   /** `http://host:2379` or `https://…`, without a path; at least one. */
@@ -30,17 +31,8 @@ export interface EtcdPut {
   readonly signal?: AbortSignal | undefined;
 }
 
-/** What went wrong, fit for a log line; never with the password or a token. */
-export class EtcdError extends Error {
-  override readonly name = 'EtcdError';
-  /** Of the answer; undefined where there was none, or a broken one. */
-  readonly status: number | undefined;
-
-  constructor(message: string, status?: number, cause?: unknown) {
-    super(message, { cause });
-    this.status = status;
-  }
-}
+/** A watch was ended by what was said in it, rather than by its connection: it need not go on from there. */
+export class WatchRefused extends SourceError {}
 
 const DEFAULT_TIMEOUT_MS = 5_000;
 /** A range or a line of a watch that is larger fails. */
@@ -66,53 +58,56 @@ export class EtcdClient {
     if (options.user === undefined) this.#token = '';
   }
 
-  /** The keys as they stand in the store's newest revision; a majority of the cluster was asked. @throws EtcdError */
+  /** The keys as they stand in the store's newest revision; a majority of the cluster was asked. @throws SourceError */
   async range(keys: EtcdKeys, signal?: AbortSignal): Promise<EtcdRange> {
     const answer = await this.#ask('/v3/kv/range', { ...selection(keys) }, signal);
+    const revision = revisionOf(answer);
+    // A watch that began with the first revision of all would be told that it is forgotten, again and again.
+    if (revision === 0) throw new SourceError('etcd: /v3/kv/range: there is no revision in the answer');
     return {
-      revision: revisionOf(answer),
+      revision,
       cluster: clusterOf(answer),
       entries: entriesIn(answer['kvs']),
     };
   }
 
-  /** @throws EtcdError */
+  /** @throws SourceError */
   async put(key: string, value: string, { lease, signal }: EtcdPut = {}): Promise<void> {
     const body = { key: base64(key), value: base64(value), ...(lease !== undefined && { lease }) };
     await this.#ask('/v3/kv/put', body, signal);
   }
 
-  /** @throws EtcdError */
+  /** @throws SourceError */
   async delete(keys: EtcdKeys, signal?: AbortSignal): Promise<void> {
     await this.#ask('/v3/kv/deleterange', { ...selection(keys) }, signal);
   }
 
-  /** A lease that lives for `ttlSeconds` without a sign of life. @returns its id @throws EtcdError */
+  /** A lease that lives for `ttlSeconds` without a sign of life. @returns its id @throws SourceError */
   async grant(ttlSeconds: number, signal?: AbortSignal): Promise<string> {
     const { ID: id } = await this.#ask('/v3/lease/grant', { TTL: String(ttlSeconds) }, signal);
-    if (typeof id !== 'string') throw new EtcdError('etcd: /v3/lease/grant: there is no id in the answer');
+    if (typeof id !== 'string') throw new SourceError('etcd: /v3/lease/grant: there is no id in the answer');
     return id;
   }
 
-  /** A sign of life. @returns whether the lease still stands; where not, it has to be granted anew @throws EtcdError */
+  /** A sign of life. @returns whether the lease still stands; where not, it has to be granted anew @throws SourceError */
   async keepAlive(lease: string, signal?: AbortSignal): Promise<boolean> {
     const answer = await this.#ask('/v3/lease/keepalive', { ID: lease }, signal);
     return Number(fieldsOf(answer['result'])['TTL'] ?? 0) > 0;
   }
 
-  /** Ends a lease, and all keys that hang on it. One that is gone is no error. @throws EtcdError */
+  /** Ends a lease, and all keys that hang on it. One that is gone is no error. @throws SourceError */
   async revoke(lease: string, signal?: AbortSignal): Promise<void> {
     try {
       await this.#ask('/v3/lease/revoke', { ID: lease }, signal);
     } catch (error) {
-      if (!(error instanceof EtcdError && error.message.includes('lease not found'))) throw error;
+      if (!(error instanceof SourceError && error.message.includes('lease not found'))) throw error;
     }
   }
 
   /**
    * Changes from a revision on, as they come; ends with an error when the stream does.
    * @param fromRevision the first that is wanted: the one after that of the range
-   * @throws EtcdError
+   * @throws SourceError, WatchRefused
    */
   async *watch(keys: EtcdKeys, fromRevision: number, signal: AbortSignal): AsyncGenerator<EtcdWatched> {
     const create_request = {
@@ -129,11 +124,12 @@ export class EtcdClient {
         yield watched;
       }
     } catch (error) {
-      throw this.#failed('/v3/watch', member, error);
+      const failed = this.#failed('/v3/watch', member, error);
+      throw error instanceof HttpClientError ? failed : new WatchRefused(failed.message, undefined, error);
     } finally {
       stream.close();
     }
-    throw new EtcdError(`etcd: ${member}/v3/watch: the stream has ended`);
+    throw new SourceError(`etcd: ${member}/v3/watch: the stream has ended`);
   }
 
   async #ask(path: string, body: object, signal?: AbortSignal): Promise<Fields> {
@@ -180,19 +176,20 @@ export class EtcdClient {
     signal?: AbortSignal,
   ): Promise<{ answer: A; member: string }> {
     const { endpoints } = this.#options;
+    // Of its own: others who ask meanwhile go around too.
+    const first = this.#member;
     for (let tried = 1; ; tried++) {
-      const member = endpoints[this.#member % endpoints.length] ?? '';
+      const at = (first + tried - 1) % endpoints.length;
+      const member = endpoints[at] ?? '';
       const isLast = tried >= endpoints.length || signal?.aborted === true;
       try {
         const answer = await ask(`${member}${path}`);
+        if (!isAway(answer.status)) this.#member = at;
         if (!isAway(answer.status) || isLast) return { answer, member };
         if ('close' in answer) (answer as unknown as HttpStream).close();
       } catch (error) {
-        this.#member++;
         if (isLast) throw this.#failed(path, member, error);
-        continue;
       }
-      this.#member++;
     }
   }
 
@@ -230,10 +227,10 @@ export class EtcdClient {
     if (answer.status === 200) {
       const { token } = this.#parsed(answer, path, member);
       if (typeof token === 'string') return (this.#token = token);
-      throw new EtcdError(`etcd: ${member}${path}: there is no token in the answer`);
+      throw new SourceError(`etcd: ${member}${path}: there is no token in the answer`);
     }
     if (AUTH_IS_OFF.test(text)) return (this.#token = '');
-    throw new EtcdError(refused(answer.status, text, `${member}${path}`).message, answer.status);
+    throw new SourceError(refused(answer.status, text, `${member}${path}`).message, answer.status);
   }
 
   #parsed(answer: HttpAnswer, path: string, member: string): Fields {
@@ -245,11 +242,11 @@ export class EtcdClient {
   }
 
   #failed(path: string, member: string, error: unknown): Error {
-    if (error instanceof EtcdError) return error;
+    if (error instanceof SourceError) return error;
     // The client's own words say already what was asked.
     const what = error instanceof Error ? error.message : String(error);
     const where = error instanceof HttpClientError ? '' : `${member}${path}: `;
-    return new EtcdError(`etcd: ${where}${what}`, undefined, error);
+    return new SourceError(`etcd: ${where}${what}`, undefined, error);
   }
 }
 
@@ -259,7 +256,7 @@ interface Streamed {
   readonly token: string;
 }
 
-class TokenIsStale extends EtcdError {}
+class TokenIsStale extends SourceError {}
 
 /** The gateway's words for a member that is there and cannot serve: others may. */
 const isAway = (status: number): boolean => status >= 500;
@@ -269,10 +266,10 @@ const base64 = (text: string): string => Buffer.from(text).toString('base64');
 const selection = ({ key, prefix }: EtcdKeys): { key: string; range_end?: string } =>
   prefix ? rangeEnd(key) : { key: base64(key) };
 
-function refused(status: number, text: string, where: string): EtcdError {
+function refused(status: number, text: string, where: string): SourceError {
   const stale = status === 401 || TOKEN_IS_STALE.test(text);
   const message = `etcd: ${where}: answered ${status}${reasonIn(text)}`;
-  return stale ? new TokenIsStale(message, status) : new EtcdError(message, status);
+  return stale ? new TokenIsStale(message, status) : new SourceError(message, status);
 }
 
 /** etcd's own words, cut: whoever answers there need not be etcd. */

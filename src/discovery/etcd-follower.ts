@@ -1,12 +1,14 @@
 /**
  * Keeps up with keys in etcd: reads them all at one revision and watches from the next. A watch that broke goes on where it
  * was. Everything is read anew when the revisions in between were compacted, when the store is another one or went back in
- * time, and now and then in any case: that is how a watch is found out that only seems to stand.
+ * time, when etcd ends the watch for a reason of its own, and now and then in any case: that is how a watch is found out that only seems to stand.
  */
+import { WatchRefused } from './etcd-client.ts';
 import type { EtcdClient, EtcdKeys } from './etcd-client.ts';
 import type { EtcdEntry, EtcdRange, EtcdWatched } from './etcd-messages.ts';
 import { Pursuit, pause } from './pursuit.ts';
 import type { PursuitDeps } from './pursuit.ts';
+import { SourceError } from './source-error.ts';
 
 export interface EtcdFollowerDeps extends PursuitDeps {
   /** Told of what stands now, by key: at first, after every change and when etcd is back. */
@@ -34,6 +36,8 @@ export class EtcdFollower {
   /** Up to which everything is known; undefined: nothing is. */
   #revision: number | undefined;
   #cluster = '';
+  /** When a watch last could not go on from where it began. */
+  #lostAt = Number.NEGATIVE_INFINITY;
 
   /** @param refreshMs milliseconds between two readings of everything; default 30 000 */
   constructor(client: EtcdClient, keys: EtcdKeys, deps: EtcdFollowerDeps, refreshMs = REFRESH_MS) {
@@ -52,7 +56,7 @@ export class EtcdFollower {
     this.#pursuit.dispose();
   }
 
-  /** Until the watch ends. @throws EtcdError */
+  /** Until the watch ends. @throws SourceError */
   async #follow(signal: AbortSignal): Promise<number> {
     if (this.#revision === undefined) this.#takeAll(await this.#client.range(this.#keys, signal));
     const watch = new AbortController();
@@ -62,6 +66,7 @@ export class EtcdFollower {
       void this.#refresh(watch);
       await this.#watch(watch.signal);
     } catch (error) {
+      if (error instanceof WatchRefused) this.#revision = undefined;
       if (!watch.signal.aborted || signal.aborted) throw error;
       const reason: unknown = watch.signal.reason;
       if (!(reason instanceof ReadAnew)) throw reason;
@@ -77,18 +82,24 @@ export class EtcdFollower {
     const from = (this.#revision ?? 0) + 1;
     for await (const message of this.#client.watch(this.#keys, from, signal)) {
       if (signal.aborted) return;
-      if (message.compacted || this.#isElsewhere(message)) {
-        this.#revision = undefined;
-        return;
-      }
+      if (message.compacted || this.#isElsewhere(message)) return this.#lost();
       if (this.#takeChanges(message) || message.created) this.#tell();
     }
+  }
+
+  /** @throws SourceError where that happens again and again: reading anew at once does not help then */
+  #lost(): void {
+    this.#revision = undefined;
+    const before = this.#lostAt;
+    this.#lostAt = this.#deps.clock.now();
+    if (this.#lostAt - before < REFRESH_MS)
+      throw new SourceError('etcd: watches do not go on from where all was read');
   }
 
   /** A revision that is yet to come would be waited for without a word, were it only because the store was put back. */
   #isElsewhere({ cluster, revision, created }: EtcdWatched): boolean {
     if (cluster !== '' && cluster !== this.#cluster) return true;
-    return created && revision < (this.#revision ?? 0);
+    return created && revision > 0 && revision < (this.#revision ?? 0);
   }
 
   /** Reads everything now and then, beside the watch; gives the watch up where it had not told of everything. */

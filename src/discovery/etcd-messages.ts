@@ -59,9 +59,9 @@ export function entriesIn(kvs: unknown): EtcdEntry[] {
   });
 }
 
-/** One line of a watch. @throws SyntaxError where it is no JSON */
+/** One line of a watch. @throws Error where it is no JSON, without what stands there */
 export function watchMessage(line: string): EtcdWatched {
-  const { result, error } = fieldsOf(JSON.parse(line));
+  const { result, error } = fieldsOf(parsed(line));
   const message = fieldsOf(result);
   const cancelled = message['canceled'] === true;
   const compacted = cancelled && Number(message['compact_revision'] ?? 0) > 0;
@@ -75,6 +75,14 @@ export function watchMessage(line: string): EtcdWatched {
     compacted,
     ...(over && { error: `the watch was cancelled (${textOf(why).slice(0, 200) || 'no reason given'})` }),
   };
+}
+
+function parsed(line: string): unknown {
+  try {
+    return JSON.parse(line);
+  } catch {
+    throw new Error('expected a line of JSON');
+  }
 }
 
 function changesIn(events: unknown): EtcdEntry[] {

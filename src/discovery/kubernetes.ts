@@ -72,6 +72,8 @@ class KubernetesDiscoverer implements Discoverer {
   #parts: { readonly api: KubernetesApi; readonly table: SliceTable } | undefined;
   #delays: Delays | undefined;
   #timer: TimerHandle | undefined;
+  /** It was too old what was asked for, and no watch has stood since. */
+  #expired = false;
   /** Where the next watch goes on; undefined: nowhere, a list comes first. */
   #from: string | undefined;
 
@@ -98,7 +100,7 @@ class KubernetesDiscoverer implements Discoverer {
     );
     if (this.#stopped.signal.aborted) return;
     const lastedMs = this.#deps.clock.now() - startedAt;
-    const waitMs = error ? this.#failed(error) : lastedMs < SHORT_WATCH_MS ? this.#backoffMs() : 0;
+    const waitMs = error ? this.#failed(error) : this.#ended(lastedMs);
     this.#timer = this.#deps.clock.setBackgroundTimer(waitMs, () => void this.#step());
   }
 
@@ -119,7 +121,7 @@ class KubernetesDiscoverer implements Discoverer {
     };
     try {
       for await (const event of api.watch(this.#from, { seconds: this.#watchSeconds(), signal, opened })) {
-        this.#delays = undefined;
+        this.#steady();
         this.#from = event.resourceVersion ?? this.#from;
         if (event.type === 'bookmark') continue;
         if (event.type === 'put') table.put(event.slice);
@@ -132,9 +134,23 @@ class KubernetesDiscoverer implements Discoverer {
     }
   }
 
+  #ended(lastedMs: number): number {
+    if (lastedMs < SHORT_WATCH_MS) return this.#backoffMs();
+    this.#steady();
+    return 0;
+  }
+
+  #steady(): void {
+    this.#delays = undefined;
+    this.#expired = false;
+  }
+
   #failed(error: Error): number {
     this.#from = undefined;
-    if (error instanceof Expired) return this.#backoffMs();
+    // Now and then a new list is due. Where that does not help, something is wrong.
+    const isDue = error instanceof Expired && !this.#expired;
+    this.#expired = error instanceof Expired;
+    if (isDue) return this.#backoffMs();
     this.#deps.list.failed(error.message);
     const askedMs = error instanceof ApiError ? (error.retryAfterMs ?? 0) : 0;
     return Math.max(this.#backoffMs(), Math.min(askedMs, MAX_RETRY_AFTER_MS));

@@ -2,11 +2,11 @@
 import { z } from 'zod';
 import type { Clock, TimerHandle } from '../core/clock.ts';
 import { INSTANCE_STATUSES } from '../core/registry.ts';
-import { endpointUrl } from '../schema/endpoint.ts';
+import { foundEndpointSchema } from '../schema/endpoint.ts';
 import { SseFrames } from '../streams/sse-frames.ts';
 import { HttpClientError } from '../transport/http-client.ts';
 import type { HttpClient } from '../transport/http-client.ts';
-import type { KnownInstance } from './registry.ts';
+import type { KnownInstance } from './registry-endpoints.ts';
 
 /** To the head of the answer. */
 const TIMEOUT_MS = 5_000;
@@ -15,14 +15,13 @@ const SILENCE_MS = 45_000;
 /** A registry that tells of more is none for one upstream. */
 const MAX_INSTANCES = 10_000;
 
+/** As for endpoints from elsewhere, so that what is kept of them can be read again. */
+const { url, weight, priority, zone, metadata, instance } = foundEndpointSchema.shape;
+
 const instanceSchema = z.object({
-  id: z.string(),
-  url: endpointUrl,
+  ...{ url, weight, priority, zone, metadata },
+  id: instance.unwrap(),
   status: z.enum(INSTANCE_STATUSES),
-  weight: z.number().min(0),
-  priority: z.number().min(0),
-  zone: z.string().optional(),
-  metadata: z.record(z.string(), z.string()),
 });
 
 const snapshotSchema = z.object({
@@ -165,7 +164,7 @@ class Reading {
   }
 
   #add(one: z.output<typeof instanceSchema>): void {
-    if (this.#instances.size >= MAX_INSTANCES)
+    if (this.#instances.size >= MAX_INSTANCES && !this.#instances.has(one.id))
       throw new HttpClientError(`expected at most ${MAX_INSTANCES} instances from the registry`);
     this.#instances.set(one.id, { ...one, zone: one.zone });
   }

@@ -1,17 +1,18 @@
 /** Endpoints that registered themselves: in the registry of this process, or in one elsewhere, which is followed. */
 import { z } from 'zod';
-import { delays } from '../algorithms/backoff.ts';
 import type { Delays } from '../algorithms/backoff.ts';
 import { sleep } from '../core/clock.ts';
 import { Cancellation } from '../core/cancellation.ts';
-import type { EndpointDescription } from '../core/endpoint.ts';
-import type { Instance, InstanceDirectory, InstanceStatus } from '../core/registry.ts';
 import { endpointUrl } from '../schema/endpoint.ts';
 import { secret } from '../schema/scalars.ts';
 import { tlsTowards } from '../schema/tls.ts';
 import type { HttpClient } from '../transport/http-client.ts';
 import { clientOf } from './client-of.ts';
 import type { Discoverer, DiscoveryDeps, DiscoveryKind } from './kind.ts';
+import { Gathering } from './gathering.ts';
+import { reconnectDelays } from './reconnect-delays.ts';
+import { endpointsOf } from './registry-endpoints.ts';
+import type { KnownInstance } from './registry-endpoints.ts';
 import { followRegistry } from './registry-stream.ts';
 
 const schema = z
@@ -51,77 +52,43 @@ export const registry: DiscoveryKind<typeof schema> = {
       : new RemoteRegistry({ ...options, url: options.url }, deps),
 };
 
-/** What is known of an instance here and elsewhere. */
-export type KnownInstance = Pick<
-  Instance,
-  'id' | 'url' | 'status' | 'weight' | 'priority' | 'zone' | 'metadata'
->;
-
-const STATUS_OF: Readonly<Record<InstanceStatus, NonNullable<EndpointDescription['status']>>> = {
-  up: 'up',
-  starting: 'starting',
-  degraded: 'degraded',
-  stopping: 'draining',
-  down: 'down',
-};
-
-/** By id, so that the same instances are always the same list. */
-function endpointsOf(
-  instances: readonly KnownInstance[],
-  wanted: Readonly<Record<string, string>>,
-): EndpointDescription[] {
-  const pairs = Object.entries(wanted);
-  return instances
-    .filter(({ metadata }) => pairs.every(([key, value]) => metadata[key] === value))
-    .sort((a, b) => (a.id < b.id ? -1 : 1))
-    .map(({ id, url, status, weight, priority, zone, metadata }) => ({
-      ...{ url, weight, priority, metadata, instance: id, status: STATUS_OF[status] },
-      ...(zone !== undefined && { zone }),
-    }));
-}
-
 class EmbeddedRegistry implements Discoverer {
   readonly #options: RegistryDiscoveryOptions;
   readonly #deps: DiscoveryDeps;
+  readonly #changes: Gathering;
   #unsubscribe: (() => void) | undefined;
 
   constructor(options: RegistryDiscoveryOptions, deps: DiscoveryDeps) {
     this.#options = options;
     this.#deps = deps;
+    this.#changes = new Gathering(deps.clock, () => this.#publish());
   }
 
   start(): void {
     const { registry: directory, list } = this.#deps;
     if (!directory) return list.failed('there is no registry in this process');
-    this.#unsubscribe = directory.onChange(() => this.#publish(directory));
-    this.#publish(directory);
+    this.#unsubscribe = directory.onChange(() => this.#changes.occasion());
+    this.#publish();
   }
 
   dispose(): void {
     this.#unsubscribe?.();
+    this.#changes.dispose();
   }
 
-  #publish(directory: InstanceDirectory): void {
+  #publish(): void {
     const { service, metadata } = this.#options;
-    this.#deps.list.replace(endpointsOf(directory.instancesOf(service), metadata));
+    const { registry: directory, list } = this.#deps;
+    list.replace(endpointsOf(directory?.instancesOf(service) ?? [], metadata));
   }
 }
-
-/** From a second to half a minute, the upper half of each left to chance: a registry that comes back is not run over. */
-const BACKOFF = {
-  kind: 'exponential',
-  initialMs: 1_000,
-  maxMs: 30_000,
-  multiplier: 2,
-  jitter: 'equal',
-  jitterRatio: 0,
-} as const;
 
 class RemoteRegistry implements Discoverer {
   readonly #options: RegistryDiscoveryOptions & { readonly url: string };
   readonly #deps: DiscoveryDeps;
   readonly #end = new Cancellation();
   #http: HttpClient | undefined;
+  readonly #changes: Gathering;
   #delays: Delays;
   /** What the registry said last; undefined before it said something. */
   #known: ReadonlyMap<string, KnownInstance> | undefined;
@@ -129,7 +96,8 @@ class RemoteRegistry implements Discoverer {
   constructor(options: RegistryDiscoveryOptions & { readonly url: string }, deps: DiscoveryDeps) {
     this.#options = options;
     this.#deps = deps;
-    this.#delays = delays(BACKOFF, deps.random);
+    this.#changes = new Gathering(deps.clock, () => this.#publish());
+    this.#delays = reconnectDelays(deps.random);
   }
 
   start(): void {
@@ -140,6 +108,7 @@ class RemoteRegistry implements Discoverer {
   dispose(): void {
     this.#end.cancel('superseded');
     this.#http?.dispose();
+    this.#changes.dispose();
   }
 
   /** Follows, and when that ends begins anew, for as long as it is wanted. */
@@ -153,19 +122,26 @@ class RemoteRegistry implements Discoverer {
           { http, clock, heard: (known) => this.#heard(known), settle: (known) => this.#settle(known) },
         );
       } catch (error) {
-        if (!this.#end.cancelled) list.failed((error as Error).message);
+        if (this.#end.cancelled) return;
+        // What it said before that is no sign of its return.
+        this.#changes.flush();
+        list.failed((error as Error).message);
       }
       await sleep(clock, this.#delays(), this.#end);
     }
   }
 
   #heard(known: ReadonlyMap<string, KnownInstance>): void {
-    this.#delays = delays(BACKOFF, this.#deps.random);
+    this.#delays = reconnectDelays(this.#deps.random);
     this.#settle(known);
   }
 
   #settle(known: ReadonlyMap<string, KnownInstance>): void {
     this.#known = known;
-    this.#deps.list.replace(endpointsOf([...known.values()], this.#options.metadata));
+    this.#changes.occasion();
+  }
+
+  #publish(): void {
+    this.#deps.list.replace(endpointsOf([...(this.#known?.values() ?? [])], this.#options.metadata));
   }
 }

@@ -32,7 +32,7 @@ export interface EndpointSetDeps {
   readonly now: () => number;
   /** Asked once for every endpoint that comes. */
   reach(endpoint: Endpoint): Way;
-  /** Told of every endpoint that goes, once for all sets that share the roster; calls under way still have it. */
+  /** Told of every endpoint that goes, once for all sets in force that share the roster; calls under way still have it. */
   left?(endpoint: Endpoint): void;
 }
 
@@ -54,6 +54,8 @@ export class EndpointSet {
   #eligibleAt: number | undefined;
   /** It tells of panics: of all variants of an upstream, only its own does. */
   #inForce = false;
+  /** It is a variant's, and that is in force. */
+  #joined = false;
   /** Half of the list is as it was, the other half as it is. */
   #following = false;
   /** It belongs to a configuration that is not in force any more: what it has is what it keeps. */
@@ -133,15 +135,29 @@ export class EndpointSet {
   takeOver({ ejecting = true } = {}): void {
     const { roster } = this.#deps;
     this.#inForce = true;
+    this.#sourceVersion = undefined;
     roster.expectChecks(this.#options.checked === true);
     roster.follow(this);
     if (!ejecting) roster.endEjections();
+  }
+
+  /** As the list of a variant: its configuration, whose own list has taken over, is in force now. */
+  join(): void {
+    this.#joined = true;
+    this.#sourceVersion = undefined;
+    this.#follow();
+  }
+
+  /** The configuration that was to take over is refused: what it had on its list besides is forgotten. */
+  insist(): void {
+    if (this.#inForce) this.#deps.roster.follow(this);
   }
 
   /** From now on the list stays as it is. */
   dispose(): void {
     this.#retired = true;
     this.#inForce = false;
+    this.#joined = false;
     this.#deps.roster.leave(this);
   }
 
@@ -235,6 +251,14 @@ export class EndpointSet {
     return new Set(own.map(({ endpoint }) => endpoint.name));
   }
 
+  /**
+   * What it knows of endpoints counts: its configuration is in force, or none is yet. Another that shares the roster may
+   * still be refused, and must change nothing for the one in force; what it would say is said when it takes over.
+   */
+  get #acts(): boolean {
+    return this.#inForce || this.#joined || !this.#deps.roster.isLed;
+  }
+
   /** Takes over the list as it is now. An endpoint that stays is reached as before. */
   #follow(): void {
     const { source, roster, now } = this.#deps;
@@ -250,12 +274,12 @@ export class EndpointSet {
       if (isKnown && ways.get(endpoint.name) === wayTo(endpoint)) continue;
       before.delete(endpoint.name);
       // Else another variant of the upstream has seen it go before, and what it had is gone with it.
-      if (isKnown) this.#deps.left?.(endpoint);
+      if (isKnown && this.#acts) this.#deps.left?.(endpoint);
     }
     this.#members = next.map((endpoint, index) => {
       const way = before.get(endpoint.name) ?? this.#deps.reach(endpoint);
       const member = roster.member(endpoint.name);
-      member.report(source.endpoints[index]?.status ?? 'up');
+      if (this.#acts) member.report(source.endpoints[index]?.status ?? 'up');
       return new ReachableEndpoint(endpoint, member, way, { slowStart, now });
     });
     this.#eligibleAt = undefined;

@@ -79,6 +79,11 @@ export class Roster implements Ejections {
     return list?.members.length === 0 ? undefined : this.#members.get(name);
   }
 
+  /** A list is in force. */
+  get isLed(): boolean {
+    return this.#census !== undefined;
+  }
+
   get size(): number {
     return this.#census?.members.length ?? this.#members.size;
   }

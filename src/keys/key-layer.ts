@@ -106,6 +106,7 @@ export class KeyLayer {
     for (;;) {
       try {
         const text = await source.read();
+        this.#isBack();
         if (text === undefined) return { ok: false, reason: `there is no key ${JSON.stringify(key)}` };
         this.#heard(text);
         return content(text);
@@ -122,15 +123,9 @@ export class KeyLayer {
 
   /** @returns whether it is another text than the one known */
   #heard(text: KeyText): boolean {
-    const { clock, emit } = this.#deps;
-    const source = this.address;
-    if (this.#awaySince !== undefined) {
-      const awayMs = Math.round(clock.now() - this.#awaySince);
-      this.#awaySince = undefined;
-      emit('config-source-back', { source, awayMs });
-    }
+    this.#isBack();
     if (text === undefined) {
-      if (!this.#isMissing) emit('config-key-missing', { source });
+      if (!this.#isMissing) this.#deps.emit('config-key-missing', { source: this.address });
       this.#isMissing = true;
       return false;
     }
@@ -138,6 +133,15 @@ export class KeyLayer {
     const isOther = text !== this.#known;
     this.#known = text;
     return isOther;
+  }
+
+  /** The server answers. */
+  #isBack(): void {
+    const { clock, emit } = this.#deps;
+    if (this.#awaySince === undefined) return;
+    const awayMs = Math.round(clock.now() - this.#awaySince);
+    this.#awaySince = undefined;
+    emit('config-source-back', { source: this.address, awayMs });
   }
 
   #failed(message: string): void {

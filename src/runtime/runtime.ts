@@ -34,6 +34,11 @@ export class Runtime {
     for (const upstream of this.upstreams.values()) upstream.takeOver();
   }
 
+  /** This generation stays in force: the one that was to follow it was refused. */
+  insist(): void {
+    for (const upstream of this.upstreams.values()) upstream.insist();
+  }
+
   /** Another generation is in force: exchanges under way go on with what there is. */
   retire(): void {
     for (const upstream of this.upstreams.values()) upstream.retire();

@@ -176,6 +176,7 @@ export class Supervisor {
       return await this.#bringToLife(loaded, inventory, cause);
     } catch (error) {
       closeUnused(inventory.added());
+      this.#runtime?.insist();
       throw error;
     }
   }

@@ -117,6 +117,12 @@ export class LiveUpstream {
   /** It is in force now. */
   takeOver(): void {
     for (const attendant of this.#attendants) attendant.start();
+    for (const { endpoints } of this.#overrides) endpoints.join();
+  }
+
+  /** It stays in force: what was to follow it was refused. */
+  insist(): void {
+    this.endpoints.insist();
   }
 
   /** The lists of endpoints stay as they are from now on, and nothing works beside the calls that are under way. */

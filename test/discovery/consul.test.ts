@@ -6,6 +6,7 @@ import { systemRandom } from '../../src/core/random.ts';
 import { consul } from '../../src/discovery/consul.ts';
 import { nextIndex } from '../../src/discovery/consul-client.ts';
 import { endpointsOf } from '../../src/discovery/consul-services.ts';
+import { foundEndpointSchema } from '../../src/schema/endpoint.ts';
 import { Conditions } from '../support/conditions.ts';
 import { ConsulApi } from '../support/consul-api.ts';
 
@@ -183,6 +184,19 @@ describe('an answer of Consul', () => {
 
   it('that is no list is none', () => {
     expect(endpointsOf({ error: 'x' }, reading)).toBeUndefined();
+  });
+
+  it('is the same list in whatever order it comes, also where nodes give out the same id', () => {
+    const on = (address: string) => ({ Node: { Address: address }, Service: { ID: 'web', Port: 80 } });
+    const [one, other] = [on('10.0.0.1'), on('10.0.0.2')];
+    expect(endpointsOf([other, one], reading)).toEqual(endpointsOf([one, other], reading));
+  });
+
+  it('can be kept, whatever its ids and zones are', () => {
+    const long = 'x'.repeat(500);
+    const entry = { Node: { Address: '10.0.0.1', Meta: { zone: long } }, Service: { ID: long, Port: 80 } };
+    const found = endpointsOf([entry], reading)?.endpoints[0];
+    expect(foundEndpointSchema.safeParse(found).success).toBe(true);
   });
 
   it('loses only the entries that are none', () => {

@@ -72,6 +72,13 @@ describe('a list that is discovered', () => {
     expect(found.status.failure).toBe('expected at most 10000 endpoints, got 10001');
   });
 
+  it('has none whose URL is none, whoever found it: no call would get through', () => {
+    const { found, list, events } = rig();
+    list.replace([{ url: 'http://a b:1', instance: 'i' }, A]);
+    expect(found.endpoints).toEqual([A]);
+    expect(events[0]?.[1]).toMatchObject({ count: 1, entries: ['i: its URL is none'] });
+  });
+
   it('is there when the first list is, an empty one included', async () => {
     const { found, list } = rig();
     let there = false;

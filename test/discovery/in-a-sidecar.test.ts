@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { Sidecar } from '../../src/sidecar.ts';
+import { ownSidecar } from '../incidents/own-sidecar.ts';
 import { rawClient, requestBytes } from '../support/raw-client.ts';
 import { scriptedUpstream } from '../support/scripted-upstream.ts';
 import { startSidecar } from '../support/start-sidecar.ts';
@@ -188,4 +189,16 @@ test('an endpoint that goes and comes back while a reload is on its way has conn
   } finally {
     await sidecar.close();
   }
+});
+
+test('a configuration that is refused changes nothing of what is known of endpoints', async () => {
+  await using a = await scriptedUpstream(() => respond({ body: 'a' }));
+  await using b = await scriptedUpstream(() => respond({ body: 'b' }));
+  writeFileSync(path(), JSON.stringify([{ url: a.origin, status: 'draining' }, { url: b.origin }]));
+  await using on = await ownSidecar(yaml());
+  const others = `[{ url: "${a.origin}" }, { url: "http://127.0.0.1:9" }]`;
+  const unusable = `upstreams: { u: { route: /u, endpoints: ${others}, listen: "203.0.113.1:1" } }`;
+  expect((await on.edit(`${unusable}\nstate: { dir: "${folder}" }`)).applied).toBe(false);
+  expect(on.events.of('endpoint-changed')).toEqual([]);
+  expect([await get(on.port), await get(on.port)].map(({ body }) => body)).toEqual(['b', 'b']);
 });

@@ -205,6 +205,17 @@ describe('the API server', () => {
     );
   });
 
+  it('that finds also every new list too old is told of, and spared', async () => {
+    await using one = new Rig(await startKubernetesApi(), {}, hasty);
+    one.api.refuseWith = { status: 410 };
+    one.discoverer.start();
+    await one.list.told(2);
+    expect(one.list.failures[0]).toBe(
+      'EndpointSlices of default/agents: the Kubernetes API answered 410: what it is asked for is too old',
+    );
+    expect([one.api.lists.length, one.list.lists]).toEqual([3, []]);
+  });
+
   it('that asks to be left alone is', async () => {
     const delays: number[] = [];
     const clock: Clock = {

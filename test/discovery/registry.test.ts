@@ -2,24 +2,29 @@ import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { systemClock } from '../../src/core/clock.ts';
+import type { Clock } from '../../src/core/clock.ts';
 import type { EndpointDescription } from '../../src/core/endpoint.ts';
 import { seededRandom } from '../../src/core/random.ts';
 import { registry } from '../../src/discovery/registry.ts';
 import { ownSidecar } from '../incidents/own-sidecar.ts';
-import { registration, registryWith } from '../registry/fixture.ts';
+import { catalogWith, registration, registryWith } from '../registry/fixture.ts';
 import type { TestRegistry } from '../registry/fixture.ts';
 
 const POLL = { interval: 10, timeout: 8_000 };
 
 /** Follows it as an upstream would. */
-function follow(options: Record<string, unknown>, directory?: TestRegistry['host']['catalog']) {
+function follow(
+  options: Record<string, unknown>,
+  directory?: TestRegistry['host']['catalog'],
+  clock: Clock = systemClock,
+) {
   const lists: (readonly EndpointDescription[])[] = [];
   const failures: string[] = [];
   const list = {
     replace: (endpoints: readonly EndpointDescription[]) => void lists.push(endpoints),
     failed: (message: string) => void failures.push(message),
   };
-  const deps = { clock: systemClock, random: seededRandom(1), upstream: 'up', list, registry: directory };
+  const deps = { clock, random: seededRandom(1), upstream: 'up', list, registry: directory };
   const discoverer = registry.build(registry.schema.parse({ service: 'search', ...options }), deps);
   onTestFinished(() => discoverer.dispose());
   discoverer.start();
@@ -44,6 +49,28 @@ describe('discovery from the registry of this process', () => {
     });
     host.catalog.deregister('search', 'a');
     await expect.poll(now, POLL).toEqual(['b draining']);
+  });
+
+  it('takes the first change over at once, and a burst behind it as one', async () => {
+    const { catalog, clock } = catalogWith();
+    const { lists, now, discoverer } = follow({}, catalog, clock);
+    await clock.advance(1_000);
+    for (let n = 0; n < 1_000; n++) {
+      catalog.register(registration(`i${n}`));
+      await Promise.resolve();
+    }
+    expect(lists.map(({ length }) => length)).toEqual([0, 1]);
+    await clock.advance(100);
+    expect(lists.map(({ length }) => length)).toEqual([0, 1, 1_000]);
+    catalog.deregister('search', 'i0');
+    await Promise.resolve();
+    await clock.advance(100);
+    expect(now()).toHaveLength(999);
+    catalog.deregister('search', 'i1');
+    discoverer.dispose();
+    await clock.advance(1_000);
+    expect(now()).toHaveLength(999);
+    expect(clock.pendingTimers).toBe(0);
   });
 });
 
@@ -128,6 +155,7 @@ describe('a sidecar with a registry', () => {
     await running.edit(yaml());
     expect((await call()).status).toBe(200);
     await fetch(`http://127.0.0.1:${port}/v1/services/search/instances/a`, { method: 'DELETE' });
+    await running.clock.advance(100);
     await expect.poll(async () => (await call()).status, POLL).toBe(503);
   });
 });

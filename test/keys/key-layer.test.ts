@@ -24,13 +24,14 @@ class ScriptedSource implements KeySource {
 }
 
 function layered() {
+  const clock = new FakeClock();
   const source = new ScriptedSource();
   const events = new EventLog();
   const layer = new KeyLayer(
     { address: 'etcd://h/k', key: 'k', source, waitMs: 1_000 },
-    { clock: new FakeClock(), random: seededRandom(1), emit: events.emit },
+    { clock, random: seededRandom(1), emit: events.emit },
   );
-  return { source, events, layer };
+  return { clock, source, events, layer };
 }
 
 it('one reading that fails beside a follower that stands does not make the server away for good', async () => {
@@ -65,4 +66,16 @@ it('is away while its follower says so, and is not waited for then', async () =>
   expect([await layer.text(), layer.up]).toEqual([{ ok: true, text: 'one' }, false]);
   source.listener?.onText('two');
   expect([await layer.text(), layer.up, changes]).toEqual([{ ok: true, text: 'two' }, true, ['changed']]);
+});
+
+it('is not away when the server came while it was waited for, and has no such key', async () => {
+  const { clock, source, layer, events } = layered();
+  source.text = new Error('connection refused');
+  const first = layer.text();
+  await clock.advance(100);
+  expect(layer.up).toBe(false);
+  source.text = undefined;
+  await clock.advance(1_000);
+  expect(await first).toEqual({ ok: false, reason: 'there is no key "k"' });
+  expect([layer.up, events.of('config-source-back').length]).toEqual([true, 1]);
 });

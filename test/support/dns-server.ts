@@ -27,8 +27,9 @@ export interface AskedQuestion {
   readonly over: 'udp' | 'tcp';
 }
 
-/** How questions are met. `cut`: truncated over UDP, whole over TCP. */
-export type Manner = 'answer' | 'silent' | 'servfail' | 'refused' | 'formerr-to-edns' | 'cut';
+/** How questions are met. `cut`: truncated over UDP, whole over TCP. `cut-everywhere`: nowhere whole. */
+export type Manner =
+  'answer' | 'silent' | 'servfail' | 'refused' | 'formerr-to-edns' | 'cut' | 'cut-everywhere';
 
 const TYPES = { A: 1, CNAME: 5, AAAA: 28, SRV: 33 } as const;
 const CODES = { servfail: 2, refused: 5, nxdomain: 3, formerr: 1 } as const;
@@ -159,7 +160,8 @@ export class DnsServer implements AsyncDisposable {
     if (manner === 'silent') return undefined;
     if (manner === 'servfail' || manner === 'refused') return reply(question, { rcode: CODES[manner] });
     if (manner === 'formerr-to-edns' && question.edns) return reply(question, { rcode: CODES.formerr });
-    if (manner === 'cut' && over === 'udp') return reply(question, { truncated: true });
+    if (manner === 'cut-everywhere' || (manner === 'cut' && over === 'udp'))
+      return reply(question, { truncated: true });
     const known = this.#zone.get(question.name);
     if (!known) return reply(question, { rcode: CODES.nxdomain });
     return reply(question, { records: this.#recordsFor(question) });

@@ -4,7 +4,7 @@
  * @see https://developer.hashicorp.com/consul/api-docs/agent/check#ttl-check-update
  */
 import type { AgentIdentity, AgentStatus } from '../../core/agent.ts';
-import { ConsulError } from '../../discovery/consul-client.ts';
+import { SourceError } from '../../discovery/source-error.ts';
 import type { ConsulClient, ConsulParams, ConsulService } from '../../discovery/consul-client.ts';
 import type { Lease } from '../../core/registry.ts';
 import { leaseOf } from '../registrar.ts';
@@ -108,4 +108,4 @@ export class ConsulRegistrar implements Registrar {
 
 /** 404; older versions answer 500 and say it in words. */
 const isUnknown = (error: unknown): boolean =>
-  error instanceof ConsulError && (error.status === 404 || /unknown (check|service)/i.test(error.message));
+  error instanceof SourceError && (error.status === 404 || /unknown (check|service)/i.test(error.message));

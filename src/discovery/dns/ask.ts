@@ -30,7 +30,10 @@ export async function ask(question: Question, server: DnsServer, options: AskOpt
   const overUdp = await once(question, options, askOverUdp(server));
   if (!overUdp.truncated) return overUdp;
   const timeoutMs = Math.max(0, dueAt - options.clock.now());
-  return once(question, { ...options, timeoutMs }, askOverTcp(server));
+  const overTcp = await once(question, { ...options, timeoutMs }, askOverTcp(server));
+  // What is in it is not all there is, and that it is empty does not mean that there is nothing.
+  if (overTcp.truncated) throw new DnsError('the answer is cut off also over TCP');
+  return overTcp;
 }
 
 interface Wire {

@@ -51,6 +51,8 @@ const INTERNET = 1;
 const HEADER_BYTES = 12;
 /** A longer name does not exist. */
 const MAX_NAME_BYTES = 255;
+/** A name has at most 127 labels: more pointers than that only cost time. */
+const MAX_POINTERS = 127;
 /** Passes every network without being cut into pieces. */
 const UDP_PAYLOAD_BYTES = 1_232;
 const RECURSION_DESIRED = 0x0100;
@@ -209,13 +211,14 @@ class Reader {
   /** In lower case and without the last dot. A pointer leads further back each time, so that none leads in a circle. */
   name(): string {
     const labels: string[] = [];
-    let [total, resumeAt, limit] = [1, -1, this.at];
+    let [total, pointers, resumeAt, limit] = [1, 0, -1, this.at];
     for (;;) {
       const length = this.bytes(1).readUInt8();
       if (length === 0) break;
       if (length >= 0xc0) {
         const to = ((length & 0x3f) << 8) | this.bytes(1).readUInt8();
         if (to >= limit) throw new MalformedAnswer('a name points forwards');
+        if (++pointers > MAX_POINTERS) throw new MalformedAnswer('a name is in too many pieces');
         if (resumeAt < 0) resumeAt = this.at;
         [this.at, limit] = [to, to];
         continue;

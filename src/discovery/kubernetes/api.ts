@@ -7,7 +7,7 @@ import type { Clock } from '../../core/clock.ts';
 import { readText } from '../../schema/read-file.ts';
 import { HttpClient } from '../../transport/http-client.ts';
 import type { HttpStream } from '../../transport/http-client.ts';
-import { linesOf } from './lines.ts';
+import { linesOf } from '../json-lines.ts';
 import { sliceSchema } from './slices.ts';
 import type { Slice } from './slices.ts';
 
@@ -153,7 +153,7 @@ export class KubernetesApi {
     if (!data) throw new ApiError(`${this.#what}: not a watch event (${z.prettifyError(error)})`);
     const { type, object } = data;
     if (type === 'ERROR') {
-      if (object.code === GONE) throw new Expired(object.message ?? 'too old');
+      if (object.code === GONE) throw this.#expired();
       throw new ApiError(
         `${this.#what}: the watch ended with ${object.code ?? 'an error'}: ${object.message ?? ''}`,
       );
@@ -198,13 +198,17 @@ export class KubernetesApi {
   }
 
   #refused(status: number, headers: Readonly<Record<string, string>>, body: string): Error {
-    if (status === GONE) return new Expired('too old');
+    if (status === GONE) return this.#expired();
     const seconds = Number(headers['retry-after']);
     const explanation = z.object({ message: z.string() }).safeParse(parsed(body)).data?.message ?? '';
     return new ApiError(
       `${this.#what}: the Kubernetes API answered ${status}${HINTS[status] ?? ''} ${explanation.slice(0, 300)}`.trim(),
       Number.isFinite(seconds) && headers['retry-after'] !== undefined ? seconds * 1_000 : undefined,
     );
+  }
+
+  #expired(): Expired {
+    return new Expired(`${this.#what}: the Kubernetes API answered 410: what it is asked for is too old`);
   }
 
   get #what(): string {

@@ -121,7 +121,7 @@ export class SliceTable {
         url: `${scheme}://${host}:${port}${basePath}`,
         hostName,
         status,
-        zone,
+        zone: zone === '' ? undefined : zone,
         instance: pod,
         metadata: { ...(nodeName !== undefined && { node: nodeName }), ...(pod !== undefined && { pod }) },
       },

@@ -100,6 +100,12 @@ describe('a lookup by address', () => {
     expect([first.questions.length, second.questions.length]).toEqual([2, 2]);
   });
 
+  it('does not take an answer that is cut off over TCP as well for the word that there is nothing', async () => {
+    await using server = await startDnsServer();
+    server.manner = 'cut-everywhere';
+    await expect(lookup([server.address], {}).find(wanted)).rejects.toThrow('cut off also over TCP');
+  });
+
   it('gets on with a server that does not understand EDNS', async () => {
     await using server = await startDnsServer();
     server.setAddresses('agents.test', ['10.0.0.1']);

@@ -102,6 +102,16 @@ describe('answers of a DNS server', () => {
     expect(() => decodeAnswer(answerTo(A, [self]), ID, A)).toThrow(MalformedAnswer);
   });
 
+  it('are not read where a name is in more pieces than a name can have', () => {
+    const inPieces = (pieces: number): Buffer => {
+      const chain = Array.from({ length: pieces }, (_, n) => pointer(n === 0 ? 12 : 38 + 2 * n));
+      const text = record([0], 16, 1, chain.flat());
+      return answerTo(A, [text, record(pointer(38 + 2 * pieces), 1, 30, [10, 0, 0, 1])]);
+    };
+    expect(decodeAnswer(inPieces(100), ID, A)?.records).toHaveLength(1);
+    expect(() => decodeAnswer(inPieces(200), ID, A)).toThrow('too many pieces');
+  });
+
   it('are told from those to other questions', () => {
     const bytes = answerTo(A, []);
     expect(decodeAnswer(bytes, ID + 1, A)).toBeUndefined();

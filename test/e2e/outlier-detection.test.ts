@@ -46,8 +46,11 @@ test('a killed endpoint costs one failed attempt, loses nothing, and comes back 
   await a.kill();
   const during = await calls(sidecar, 10);
   expect(new Set(during)).toEqual(new Set(['b']));
-  expect(failedAt(sidecar, a)).toBeLessThanOrEqual(1);
-  expect(sidecar.eventsNamed('endpoint-ejected')).toMatchObject([{ endpoint: a.origin, reason: 'connect' }]);
+  // On a slow machine its time may be over meanwhile: then one more call finds out that it is still away.
+  const [first, ...again] = sidecar.eventsNamed('endpoint-ejected');
+  expect(first).toMatchObject({ endpoint: a.origin, reason: 'connect' });
+  expect(again.every(({ endpoint, reason }) => endpoint === a.origin && reason === 'probe')).toBe(true);
+  expect(failedAt(sidecar, a)).toBeLessThanOrEqual(1 + again.length);
   expect(await sidecar.metric('outrigger_outlier_ejected')).toBe(1);
 
   await a.restart();

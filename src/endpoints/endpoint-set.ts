@@ -135,7 +135,7 @@ export class EndpointSet {
     this.#inForce = true;
     roster.expectChecks(this.#options.checked === true);
     roster.follow(this);
-    if (!ejecting) roster.endEjections();
+    roster.expectEjections(ejecting);
   }
 
   /** From now on the list stays as it is. */

@@ -46,6 +46,8 @@ export class Roster implements Ejections {
   #serial = 0;
   /** What is thought of endpoints that nobody has looked at. */
   #newcomers: Health;
+  /** Somebody takes failing endpoints out, and back. */
+  #ejecting = true;
 
   constructor(deps: { clock: Clock; emit: Emit; upstream: string; checked?: boolean }) {
     this.#deps = deps;
@@ -72,8 +74,12 @@ export class Roster implements Ejections {
     return this.#members.get(member.name) === member;
   }
 
-  /** The endpoint of that name, if it is on the list; before any list is in force, on the one that is about to be. */
+  /**
+   * The endpoint of that name, if it is on the list; before any list is in force, on the one that is about to be. None
+   * where nobody takes endpoints out any more: what calls from before find out must not do so, for nobody would let it back.
+   */
   find(name: string): Member | undefined {
+    if (!this.#ejecting) return undefined;
     const list = this.#census ?? this.#coming;
     // Who is asked for its members looks at its source first.
     return list?.members.length === 0 ? undefined : this.#members.get(name);
@@ -119,8 +125,10 @@ export class Roster implements Ejections {
     this.#deps.emit('panic-changed', { upstream, panicking, available, endpoints: members.length });
   }
 
-  /** Nobody looks after those that are out any more. */
-  endEjections(): void {
+  /** Whether somebody takes failing endpoints out from now on, and back. Where nobody does, none stays out. */
+  expectEjections(ejecting: boolean): void {
+    this.#ejecting = ejecting;
+    if (ejecting) return;
     for (const member of this.#members.values()) member.setEjected(false);
   }
 

@@ -421,6 +421,18 @@ describe('reloads and restarts', () => {
     expect(rig.inUse).toBe('ab');
   });
 
+  it('nothing is taken out by calls from before when nobody would let it back', async () => {
+    const rig = new OutlierRig('ab');
+    const call = await rig.hold('a');
+    rig.set.takeOver({ ejecting: false });
+    await call(refused());
+    expect(rig.inUse).toBe('ab');
+    expect(rig.events.all).toEqual([]);
+    rig.set.takeOver();
+    await rig.call('a', refused());
+    expect(rig.inUse).toBe('b');
+  });
+
   it('an endpoint that left is as new when it comes back, whatever calls from before bring', async () => {
     const rig = new OutlierRig('ab');
     const call = await rig.hold('a');

@@ -243,14 +243,16 @@ export class EndpointSet {
     this.#following = true;
     const before = new Map(this.#members.map((one) => [one.name, one]));
     const { slowStart } = this.#options;
-    const next = endpointsOf(source.endpoints);
+    const next = endpointsOf(source.endpoints, roster.names);
     const ways = new Map(next.map((endpoint) => [endpoint.name, wayTo(endpoint)]));
     for (const { endpoint, member } of [...before.values()]) {
       const isKnown = roster.knows(member);
       if (isKnown && ways.get(endpoint.name) === wayTo(endpoint)) continue;
       before.delete(endpoint.name);
       // Else another variant of the upstream has seen it go before, and what it had is gone with it.
-      if (isKnown) this.#deps.left?.(endpoint);
+      if (!isKnown) continue;
+      roster.forget(endpoint);
+      this.#deps.left?.(endpoint);
     }
     this.#members = next.map((endpoint, index) => {
       const way = before.get(endpoint.name) ?? this.#deps.reach(endpoint);

@@ -1,8 +1,9 @@
 /** All endpoints of one upstream that there are or were lately, with what happened to them. Lives through reloads. */
 import type { Clock } from '../core/clock.ts';
 import type { Ejections } from '../core/ejections.ts';
-import type { EndpointState, Health } from '../core/endpoint.ts';
+import type { Endpoint, EndpointState, Health } from '../core/endpoint.ts';
 import type { Emit } from '../core/events.ts';
+import { EndpointNames } from './endpoint-names.ts';
 import { Member } from './member.ts';
 
 declare module '../core/events.ts' {
@@ -34,6 +35,7 @@ export interface Census {
 }
 
 export class Roster implements Ejections {
+  readonly names = new EndpointNames();
   readonly #deps: { readonly clock: Clock; readonly emit: Emit; readonly upstream: string };
   readonly #members = new Map<string, Member>();
   /** Undefined until a configuration is in force. */
@@ -132,13 +134,18 @@ export class Roster implements Ejections {
     for (const member of this.#members.values()) member.setEjected(false);
   }
 
-  /** Forgets an endpoint that is gone: should it come back, it is as good as new. */
-  forget(name: string): void {
-    this.#members.delete(name);
+  /** An endpoint is gone: should it come back, it is as good as new. */
+  forget(endpoint: Endpoint): void {
+    this.#members.delete(endpoint.name);
+    this.names.forget(endpoint);
   }
 
   #retain(names: ReadonlySet<string>): void {
-    for (const name of [...this.#members.keys()]) if (!names.has(name)) this.#members.delete(name);
+    for (const name of [...this.#members.keys()]) {
+      if (names.has(name)) continue;
+      this.#members.delete(name);
+      this.names.forgetName(name);
+    }
   }
 
   /** Whether endpoints are checked actively from now on. Where they are not, what checks have found counts no more. */

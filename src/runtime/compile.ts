@@ -182,7 +182,6 @@ class UpstreamCompiler {
       now: () => clock.now(),
       reach: (endpoint) => this.#reach(endpoint, variant),
       left: (endpoint) => {
-        roster.forget(endpoint.name);
         const owners = [
           name,
           ...Object.keys(this.#config.overrides).map((override) => `${name}/${override}`),

@@ -38,7 +38,6 @@ function rig(first: readonly (string | EndpointDescription)[], options: Endpoint
         send: () => Promise.resolve(respond()),
         connections: () => ({ connected: 0, free: 0, running: 0 }),
       }),
-      left: ({ name }) => roster.forget(name),
     },
     options,
   );

@@ -436,7 +436,7 @@ describe('reloads and restarts', () => {
   it('an endpoint that left is as new when it comes back, whatever calls from before bring', async () => {
     const rig = new OutlierRig('ab');
     const call = await rig.hold('a');
-    rig.roster.forget(urlOf('a'));
+    rig.roster.forget(rig.set.members[0]!.endpoint);
     const again = rig.member('a');
     await call(refused());
     expect(again.state).toBe('available');

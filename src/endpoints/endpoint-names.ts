@@ -68,7 +68,8 @@ const addressOf = ({ origin }: Unnamed): string => origin;
 export const identityOf = ({ origin, instance, host, basePath }: Unnamed): string =>
   JSON.stringify([origin, instance ?? null, host, basePath]);
 
-const descriptionOf = (one: Unnamed): string =>
+/** Also what is said of it, where nothing else may tell it from others at the same address. */
+export const descriptionOf = (one: Unnamed): string =>
   identityOf(one) + JSON.stringify(Object.entries(one.metadata).sort(([a], [b]) => (a < b ? -1 : 1)));
 
 /** Without the path, which may hold a secret; names are seen by everyone who reads metrics. */

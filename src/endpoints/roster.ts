@@ -1,9 +1,12 @@
 /** All endpoints of one upstream that there are or were lately, with what happened to them. Lives through reloads. */
 import type { Clock } from '../core/clock.ts';
 import type { Ejections } from '../core/ejections.ts';
-import type { Endpoint, EndpointState, Health } from '../core/endpoint.ts';
+import type { Endpoint, EndpointState, Health, Operation } from '../core/endpoint.ts';
 import type { Emit } from '../core/events.ts';
+import type { Instants, Persistent, PersistentState } from '../core/persistence.ts';
+import { Decisions } from './decisions.ts';
 import { EndpointNames } from './endpoint-names.ts';
+import type { Unnamed } from './endpoint-names.ts';
 import { Member } from './member.ts';
 
 declare module '../core/events.ts' {
@@ -34,10 +37,11 @@ export interface Census {
   canSpare(name: string): boolean;
 }
 
-export class Roster implements Ejections {
+export class Roster implements Ejections, Persistent {
   readonly names = new EndpointNames();
   readonly #deps: { readonly clock: Clock; readonly emit: Emit; readonly upstream: string };
   readonly #members = new Map<string, Member>();
+  readonly #decisions = new Decisions();
   /** Undefined until a configuration is in force. */
   #census: Census | undefined;
   /** What will be in force first; undefined once anything is. */
@@ -63,6 +67,7 @@ export class Roster implements Ejections {
     const { clock } = this.#deps;
     const member = new Member(name, {
       serial: ++this.#serial,
+      operation: this.#decisionOn(name),
       health: this.#newcomers,
       now: () => clock.now(),
       onChange: (_, from, to) => this.#changed(name, from, to),
@@ -134,16 +139,45 @@ export class Roster implements Ejections {
     for (const member of this.#members.values()) member.setEjected(false);
   }
 
-  /** An endpoint is gone: should it come back, it is as good as new. */
+  /** An endpoint is gone: should it come back, it is as good as new, but for what an operator decided. */
   forget(endpoint: Endpoint): void {
-    this.#members.delete(endpoint.name);
+    this.#remove(endpoint.name, endpoint);
     this.names.forget(endpoint);
+  }
+
+  /** What operators decided. */
+  capture(instants: Instants): PersistentState | undefined {
+    const listed = [...this.#members.values()].flatMap(({ name, operation }) => {
+      const endpoint = this.names.whoIs(name);
+      return endpoint ? [{ endpoint, operation }] : [];
+    });
+    return this.#decisions.capture(listed, instants, this.#deps.clock.now());
+  }
+
+  restore(saved: unknown, instants: Instants): boolean {
+    const isUnderstood = this.#decisions.restore(saved, instants, this.#deps.clock.now());
+    for (const member of this.#members.values()) {
+      const operation = this.#decisionOn(member.name);
+      if (operation !== 'enabled') member.operate(operation);
+    }
+    return isUnderstood;
+  }
+
+  #decisionOn(name: string): Operation {
+    const endpoint = this.names.whoIs(name);
+    return endpoint ? this.#decisions.take(endpoint, this.#deps.clock.now()) : 'enabled';
+  }
+
+  #remove(name: string, endpoint: Unnamed | undefined): void {
+    const member = this.#members.get(name);
+    this.#members.delete(name);
+    if (member && endpoint) this.#decisions.keep(endpoint, member.operation, this.#deps.clock.now());
   }
 
   #retain(names: ReadonlySet<string>): void {
     for (const name of [...this.#members.keys()]) {
       if (names.has(name)) continue;
-      this.#members.delete(name);
+      this.#remove(name, this.names.whoIs(name));
       this.names.forgetName(name);
     }
   }

@@ -118,9 +118,8 @@ class UpstreamCompiler {
     const config = this.#config;
     const all = this.#pipeline({ owner: this.#name, differing: {}, policies: new Map() });
     this.#roster.expect(all.endpoints);
-    const { broadcast } = config;
     return new LiveUpstream({
-      broadcast: broadcast ? new Broadcast(broadcast, this.#deps) : undefined,
+      broadcast: this.#broadcast(),
       identity: {
         name: this.#name,
         dialect: this.#dialect,
@@ -156,6 +155,14 @@ class UpstreamCompiler {
     const select = selectEndpoint(endpoints, classify, { clock, emit, upstream: this.#name });
     const rewriting = this.#dialect.rewrite ? this.#rewriting(select, endpoints) : select;
     return { endpoints, policies: variant.policies, run: compose(exchangePolicies, rewriting) };
+  }
+
+  #broadcast(): Broadcast | undefined {
+    const { broadcast } = this.#config;
+    if (!broadcast) return undefined;
+    const { clock, emit } = this.#deps;
+    const underWay = this.#inventory.keep(`${this.#name}/broadcasts`, null, () => ({ count: 0 }));
+    return new Broadcast(broadcast, { clock, emit, underWay });
   }
 
   #rewriting(next: Next<Exchange>, endpoints: EndpointSet): Next<Exchange> {

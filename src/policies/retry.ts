@@ -111,21 +111,26 @@ export class Retry implements Policy<Exchange> {
   readonly #backoff: BackoffOptions;
   readonly #deps: PolicyDeps;
   readonly #budget: RetryBudget | undefined;
+  /** Of calls that are for one endpoint alone: who asks a dead one again and again takes no retry from anybody else. */
+  readonly #pinnedBudget: RetryBudget | undefined;
 
   constructor(options: RetryOptions, deps: PolicyDeps, previous: Policy<Exchange> | undefined) {
     this.#options = options;
     this.#classes = new Set<VerdictClass>(options.classes);
     this.#backoff = backoffOf(options);
     this.#deps = deps;
-    this.#budget = budgetOf(options, previous instanceof Retry ? previous.#budget : undefined);
+    const before = previous instanceof Retry ? previous : undefined;
+    this.#budget = budgetOf(options, before?.#budget);
+    this.#pinnedBudget = budgetOf(options, before?.#pinnedBudget);
   }
 
   async run(exchange: Exchange, next: Next<Exchange>, cancellation: Cancellation): Promise<Outcome> {
-    const series = new Series(this.#deps.clock.now());
+    const budget = exchange.pinnedTo === undefined ? this.#budget : this.#pinnedBudget;
+    const series = new Series(this.#deps.clock.now(), budget);
     if (this.#options.maxRetries > 0) exchange.ownsRetries = true;
     // A client's own retry is a retry like ours, whoever makes it: it earns nothing and takes its share.
-    if (exchange.clientRetries > 0) this.#budget?.spend(series.startedAt);
-    else this.#budget?.deposit(series.startedAt);
+    if (exchange.clientRetries > 0) budget?.spend(series.startedAt);
+    else budget?.deposit(series.startedAt);
     for (;;) {
       const outcome = await next(exchange, cancellation);
       if (outcome.verdict.result === 'success' || !this.#isWorthRetrying(outcome)) return outcome;
@@ -215,7 +220,7 @@ export class Retry implements Policy<Exchange> {
     if (maxElapsed !== false && elapsed > maxElapsed) return 'max-elapsed';
     if (exchange.spend?.allows(exchange, { by: 'retry', upstream: exchange.upstream }) === false)
       return 'spend';
-    if (this.#budget && !this.#budget.withdraw(now)) return 'budget';
+    if (series.budget && !series.budget.withdraw(now)) return 'budget';
     series.retries += 1;
     return { cause: outcome.verdict.class, delayMs };
   }
@@ -229,12 +234,14 @@ interface Plan {
 /** The tries of one exchange. */
 class Series {
   readonly startedAt: number;
+  readonly budget: RetryBudget | undefined;
   retries = 0;
   staleSeen = false;
   #delays: Delays | undefined;
 
-  constructor(startedAt: number) {
+  constructor(startedAt: number, budget: RetryBudget | undefined) {
     this.startedAt = startedAt;
+    this.budget = budget;
   }
 
   nextDelay(backoff: BackoffOptions, random: Random): number {

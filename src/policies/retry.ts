@@ -120,8 +120,8 @@ export class Retry implements Policy<Exchange> {
     this.#backoff = backoffOf(options);
     this.#deps = deps;
     const before = previous instanceof Retry ? previous : undefined;
-    this.#budget = budgetOf(options, before?.#budget);
-    this.#pinnedBudget = budgetOf(options, before?.#pinnedBudget);
+    this.#budget = budgetOf(options, before && before.#budget);
+    this.#pinnedBudget = budgetOf(options, before && before.#pinnedBudget);
   }
 
   async run(exchange: Exchange, next: Next<Exchange>, cancellation: Cancellation): Promise<Outcome> {

@@ -53,6 +53,7 @@ const WORTH_WRITING = [
   'breaker-changed',
   'credential-cooling',
   'credential-out',
+  'endpoint-changed',
   'endpoint-ejected',
 ] as const;
 

@@ -1,6 +1,9 @@
 /** Each candidate in its turn, as often as its weight says, and never in bursts: 5, 1, 1 gives a a b a c a a. */
 import type { Balancer, Candidate } from '../core/balancer.ts';
 
+/** Names whose gains are known: more than an upstream has endpoints, since calls may be for a few of them only. */
+const MAX_NAMES = 20_000;
+
 /**
  * Everybody gains their weight with each call; the richest is called and pays what all have gained.
  * @see the smooth weighted round robin of nginx (2012)
@@ -20,7 +23,7 @@ export class WeightedRoundRobin implements Balancer {
       if (gain > bestGain) [best, bestGain] = [i, gain];
     }
     this.#gains.set((candidates[best] as Candidate).name, bestGain - total);
-    if (this.#gains.size > 2 * candidates.length + 16) this.#forgetAllBut(candidates);
+    if (this.#gains.size > MAX_NAMES) this.#forgetAllBut(candidates);
     return best;
   }
 

@@ -9,6 +9,7 @@ import type { Clock } from '../core/clock.ts';
 import type { EndpointState } from '../core/endpoint.ts';
 import type { Emit } from '../core/events.ts';
 import type { Exchange } from '../core/exchange.ts';
+import { whenOver } from '../core/outcome.ts';
 import type { Outcome, RejectionOutcome } from '../core/outcome.ts';
 import type { Next } from '../core/policy.ts';
 import type { Reason } from '../core/reasons.ts';
@@ -24,6 +25,8 @@ import type { Chosen } from './round.ts';
 export interface BroadcastDeps {
   readonly clock: Clock;
   readonly emit: Emit;
+  /** Broadcasts of this upstream under way; lives through reloads, as they do. */
+  readonly underWay: { count: number };
 }
 
 /** The upstream as this needs it. */
@@ -63,6 +66,24 @@ export class Broadcast {
       return refusal('request_too_large', 'to be sent to all endpoints, a body must be kept (replayLimit)');
     const chosen = this.#choose(audience.instances());
     if (chosen.asked.length === 0) return refusal('no_endpoint', 'no endpoint is available to be asked');
+    const { underWay } = this.#deps;
+    if (underWay.count >= this.#options.maxBroadcasts)
+      return refusal('concurrency_limit', 'as many broadcasts are under way as there may be (maxBroadcasts)');
+    underWay.count += 1;
+    const outcome = await this.#ask(exchange, chosen, { audience, cancellation }).catch((error: unknown) => {
+      underWay.count -= 1;
+      throw error;
+    });
+    // What was collected is held until the client has it.
+    whenOver(outcome, () => (underWay.count -= 1));
+    return outcome;
+  }
+
+  async #ask(
+    exchange: Exchange,
+    chosen: Chosen,
+    { audience, cancellation }: { readonly audience: Audience; readonly cancellation: Cancellation },
+  ): Promise<Outcome> {
     const format = formatOf(exchange.request.headers);
     const round = new Round(exchange, chosen, {
       clock: this.#deps.clock,

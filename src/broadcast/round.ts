@@ -44,6 +44,8 @@ export interface Chosen {
 /** Makes the calls; resolves when every one has its result. */
 export type Calls = (cancellation: Cancellation, onResult: (result: Result) => void) => Promise<void>;
 
+const [NOTHING, COMMA] = [Buffer.alloc(0), Buffer.from(',')];
+
 const STATUS_OF: Readonly<Record<BroadcastResult, number>> = {
   ok: 200,
   partial: 207,
@@ -68,15 +70,21 @@ export class Round {
 
   /** One answer when all are there, in the order of the endpoints. */
   async collected(calls: Calls, cancellation: Cancellation): Promise<Outcome> {
-    const texts = new Map<Instance, string>();
-    await calls(cancellation, (result) => void texts.set(result.of, this.#count(result)));
+    const texts = new Map<Instance, Buffer>();
+    await calls(
+      cancellation,
+      (result) => void texts.set(result.of, Buffer.from(this.#count(result), 'utf8')),
+    );
     const { result, summary } = this.#over(cancellation);
     if (result === 'abandoned') return abandoned(cancellation, 'maybe', 'while endpoints were being asked');
     const { asked, leftOut } = this.#chosen;
-    const instances = asked.map((one) => texts.get(one)).join(',');
     const others = leftOut.map(leftOutJson).join(',');
-    const text = `{"instances":[${instances}],"leftOut":[${others}],"summary":${summaryJson(summary)}}`;
-    const bytes = Buffer.from(text, 'utf8');
+    // Piece by piece: all of them may be more than a string can hold.
+    const bytes = Buffer.concat([
+      Buffer.from('{"instances":['),
+      ...asked.flatMap((one, i) => [i === 0 ? NOTHING : COMMA, texts.get(one) ?? NOTHING]),
+      Buffer.from(`],"leftOut":[${others}],"summary":${summaryJson(summary)}}`, 'utf8'),
+    ]);
     return answer(STATUS_OF[result], new BytesBody(bytes), [
       ...['content-type', 'application/json'],
       ...['content-length', String(bytes.length)],

@@ -28,7 +28,7 @@ export interface Ejections {
   /** How many there are on the list in force. */
   readonly size: number;
   readonly endpoints: readonly Ejectable[];
-  /** Undefined: it is not on the list, or not any more. */
+  /** Undefined: it is not on the list, or not any more; or endpoints are not taken out any more. */
   find(name: string): Ejectable | undefined;
   /** Whether calls would still go to endpoints that are well, were this one taken out. */
   canSpare(name: string): boolean;

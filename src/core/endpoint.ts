@@ -1,6 +1,6 @@
 /** One address of an upstream, and what is said of it. A value: what happens to it stands in its member of the roster. */
 export interface Endpoint {
-  /** Its origin, numbered where several share one; the name in logs and metrics. */
+  /** Its origin, numbered where several share one; the name in logs and metrics. It keeps it while it is listed. */
   readonly name: string;
   /** `http://host:port` or `https://host:port`: where connections go. */
   readonly origin: string;

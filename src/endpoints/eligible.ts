@@ -19,11 +19,8 @@ export interface Eligible {
 }
 
 /** Whom to look for, best first. Of one that has not been checked yet nothing bad is known: to use it is no panic. */
-const USABLE: readonly (readonly EndpointState[])[] = [
-  ['available'],
-  ['available', 'degraded'],
-  ['available', 'degraded', 'starting'],
-];
+const NOT_ILL: readonly EndpointState[] = ['available', 'degraded', 'starting'];
+const USABLE = [NOT_ILL.slice(0, 1), NOT_ILL.slice(0, 2), NOT_ILL];
 
 const NOBODY: Eligible = { endpoints: [], panicking: false, ejected: [] };
 
@@ -53,7 +50,9 @@ export function eligible(
       return { endpoints: usable, panicking: false, ejected };
     }
   }
-  return { endpoints: groups[0] ?? allowed, panicking: true, ejected: groups.flat().filter(isEjected) };
+  const hopeful = groups.find((group) => group.some((one) => NOT_ILL.includes(stateOf(one))));
+  const endpoints = hopeful ?? groups[0] ?? allowed;
+  return { endpoints, panicking: true, ejected: groups.flat().filter(isEjected) };
 }
 
 const isEjected = ({ member }: ReachableEndpoint): boolean => member.state === 'ejected';

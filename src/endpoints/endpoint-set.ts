@@ -138,7 +138,7 @@ export class EndpointSet {
     this.#sourceVersion = undefined;
     roster.expectChecks(this.#options.checked === true);
     roster.follow(this);
-    if (!ejecting) roster.endEjections();
+    roster.expectEjections(ejecting);
   }
 
   /** As the list of a variant: its configuration, whose own list has taken over, is in force now. */
@@ -267,14 +267,16 @@ export class EndpointSet {
     this.#following = true;
     const before = new Map(this.#members.map((one) => [one.name, one]));
     const { slowStart } = this.#options;
-    const next = endpointsOf(source.endpoints);
+    const next = endpointsOf(source.endpoints, roster.names);
     const ways = new Map(next.map((endpoint) => [endpoint.name, wayTo(endpoint)]));
     for (const { endpoint, member } of [...before.values()]) {
       const isKnown = roster.knows(member);
       if (isKnown && ways.get(endpoint.name) === wayTo(endpoint)) continue;
       before.delete(endpoint.name);
       // Else another variant of the upstream has seen it go before, and what it had is gone with it.
-      if (isKnown && this.#acts) this.#deps.left?.(endpoint);
+      if (!isKnown || !this.#acts) continue;
+      roster.forget(endpoint);
+      this.#deps.left?.(endpoint);
     }
     this.#members = next.map((endpoint, index) => {
       const way = before.get(endpoint.name) ?? this.#deps.reach(endpoint);

@@ -17,6 +17,8 @@ export interface MemberDeps {
   readonly now: () => number;
   /** Before anybody has looked. Default: unknown. */
   readonly health?: Health;
+  /** What an operator decided when it was listed before. Default: enabled. */
+  readonly operation?: Operation;
 }
 
 /** How long an endpoint is remembered to have been slow. */
@@ -46,7 +48,7 @@ export class Member implements Ejectable {
   readonly #latency: PeakEwma;
   readonly #failures: FadingCount;
   readonly #rates: CallRatesWindow;
-  #operation: Operation = 'enabled';
+  #operation: Operation;
   #health: Health;
   #ejected = false;
   #trial: Trial | undefined;
@@ -57,6 +59,7 @@ export class Member implements Ejectable {
     this.serial = deps.serial ?? 0;
     this.#deps = deps;
     this.#health = deps.health ?? 'unknown';
+    this.#operation = deps.operation ?? 'enabled';
     this.availableSince = deps.now();
     this.#latency = new PeakEwma(LATENCY_DECAY_MS, this.availableSince);
     this.#failures = new FadingCount(STRAIN_DECAY_MS, MAX_STRAIN, this.availableSince);

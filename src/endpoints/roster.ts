@@ -1,8 +1,12 @@
 /** All endpoints of one upstream that there are or were lately, with what happened to them. Lives through reloads. */
 import type { Clock } from '../core/clock.ts';
 import type { Ejections } from '../core/ejections.ts';
-import type { EndpointState, Health } from '../core/endpoint.ts';
+import type { Endpoint, EndpointState, Health, Operation } from '../core/endpoint.ts';
 import type { Emit } from '../core/events.ts';
+import type { Instants, Persistent, PersistentState } from '../core/persistence.ts';
+import { Decisions } from './decisions.ts';
+import { EndpointNames } from './endpoint-names.ts';
+import type { Unnamed } from './endpoint-names.ts';
 import { Member } from './member.ts';
 
 declare module '../core/events.ts' {
@@ -33,9 +37,11 @@ export interface Census {
   canSpare(name: string): boolean;
 }
 
-export class Roster implements Ejections {
+export class Roster implements Ejections, Persistent {
+  readonly names = new EndpointNames();
   readonly #deps: { readonly clock: Clock; readonly emit: Emit; readonly upstream: string };
   readonly #members = new Map<string, Member>();
+  readonly #decisions = new Decisions();
   /** Undefined until a configuration is in force. */
   #census: Census | undefined;
   /** What will be in force first; undefined once anything is. */
@@ -46,6 +52,8 @@ export class Roster implements Ejections {
   #serial = 0;
   /** What is thought of endpoints that nobody has looked at. */
   #newcomers: Health;
+  /** Somebody takes failing endpoints out, and back. */
+  #ejecting = true;
 
   constructor(deps: { clock: Clock; emit: Emit; upstream: string; checked?: boolean }) {
     this.#deps = deps;
@@ -59,6 +67,7 @@ export class Roster implements Ejections {
     const { clock } = this.#deps;
     const member = new Member(name, {
       serial: ++this.#serial,
+      operation: this.#decisionOn(name),
       health: this.#newcomers,
       now: () => clock.now(),
       onChange: (_, from, to) => this.#changed(name, from, to),
@@ -72,8 +81,12 @@ export class Roster implements Ejections {
     return this.#members.get(member.name) === member;
   }
 
-  /** The endpoint of that name, if it is on the list; before any list is in force, on the one that is about to be. */
+  /**
+   * The endpoint of that name, if it is on the list; before any list is in force, on the one that is about to be. None
+   * where nobody takes endpoints out any more: what calls from before find out must not do so, for nobody would let it back.
+   */
   find(name: string): Member | undefined {
+    if (!this.#ejecting) return undefined;
     const list = this.#census ?? this.#coming;
     // Who is asked for its members looks at its source first.
     return list?.members.length === 0 ? undefined : this.#members.get(name);
@@ -124,18 +137,54 @@ export class Roster implements Ejections {
     this.#deps.emit('panic-changed', { upstream, panicking, available, endpoints: members.length });
   }
 
-  /** Nobody looks after those that are out any more. */
-  endEjections(): void {
+  /** Whether somebody takes failing endpoints out from now on, and back. Where nobody does, none stays out. */
+  expectEjections(ejecting: boolean): void {
+    this.#ejecting = ejecting;
+    if (ejecting) return;
     for (const member of this.#members.values()) member.setEjected(false);
   }
 
-  /** Forgets an endpoint that is gone: should it come back, it is as good as new. */
-  forget(name: string): void {
+  /** An endpoint is gone: should it come back, it is as good as new, but for what an operator decided. */
+  forget(endpoint: Endpoint): void {
+    this.#remove(endpoint.name, endpoint);
+    this.names.forget(endpoint);
+  }
+
+  /** What operators decided. */
+  capture(instants: Instants): PersistentState | undefined {
+    const listed = [...this.#members.values()].flatMap(({ name, operation }) => {
+      const endpoint = this.names.whoIs(name);
+      return endpoint ? [{ endpoint, operation }] : [];
+    });
+    return this.#decisions.capture(listed, instants, this.#deps.clock.now());
+  }
+
+  restore(saved: unknown, instants: Instants): boolean {
+    const isUnderstood = this.#decisions.restore(saved, instants, this.#deps.clock.now());
+    for (const member of this.#members.values()) {
+      const operation = this.#decisionOn(member.name);
+      if (operation !== 'enabled') member.operate(operation);
+    }
+    return isUnderstood;
+  }
+
+  #decisionOn(name: string): Operation {
+    const endpoint = this.names.whoIs(name);
+    return endpoint ? this.#decisions.take(endpoint, this.#deps.clock.now()) : 'enabled';
+  }
+
+  #remove(name: string, endpoint: Unnamed | undefined): void {
+    const member = this.#members.get(name);
     this.#members.delete(name);
+    if (member && endpoint) this.#decisions.keep(endpoint, member.operation, this.#deps.clock.now());
   }
 
   #retain(names: ReadonlySet<string>): void {
-    for (const name of [...this.#members.keys()]) if (!names.has(name)) this.#members.delete(name);
+    for (const name of [...this.#members.keys()]) {
+      if (names.has(name)) continue;
+      this.#remove(name, this.names.whoIs(name));
+      this.names.forgetName(name);
+    }
   }
 
   /** Whether endpoints are checked actively from now on. Where they are not, what checks have found counts no more. */

@@ -67,6 +67,8 @@ export class Retry implements Policy<Exchange> {
   readonly #deps: PolicyDeps;
   readonly #budget: RetryBudget | undefined;
   readonly #health: CallHealth | undefined;
+  /** Of calls that are for one endpoint alone: who asks a dead one again and again takes no retry from anybody else. */
+  readonly #pinnedBudget: RetryBudget | undefined;
 
   constructor(options: RetryOptions, deps: PolicyDeps, previous: Policy<Exchange> | undefined) {
     this.#options = options;
@@ -76,14 +78,16 @@ export class Retry implements Policy<Exchange> {
     const before = previous instanceof Retry ? previous : undefined;
     this.#budget = budgetOf(options, before && before.#budget);
     this.#health = healthOf(options, before && before.#health);
+    this.#pinnedBudget = budgetOf(options, before && before.#pinnedBudget);
   }
 
   async run(exchange: Exchange, next: Next<Exchange>, cancellation: Cancellation): Promise<Outcome> {
-    const series = new Series(this.#deps.clock.now());
+    const budget = exchange.pinnedTo === undefined ? this.#budget : this.#pinnedBudget;
+    const series = new Series(this.#deps.clock.now(), budget);
     if (this.#options.maxRetries > 0) exchange.ownsRetries = true;
     // A client's own retry is a retry like ours, whoever makes it: it earns nothing and takes its share.
-    if (exchange.clientRetries > 0) this.#budget?.spend(series.startedAt);
-    else this.#budget?.deposit(series.startedAt);
+    if (exchange.clientRetries > 0) budget?.spend(series.startedAt);
+    else budget?.deposit(series.startedAt);
     for (;;) {
       const outcome = await next(exchange, cancellation);
       if (this.#health) this.#learn(this.#health, exchange, outcome);
@@ -201,7 +205,7 @@ export class Retry implements Policy<Exchange> {
     if (maxElapsed !== false && elapsed > maxElapsed) return 'max-elapsed';
     if (exchange.spend?.allows(exchange, { by: 'retry', upstream: exchange.upstream }) === false)
       return 'spend';
-    if (this.#budget && !this.#budget.withdraw(now)) return 'budget';
+    if (series.budget && !series.budget.withdraw(now)) return 'budget';
     series.retries += 1;
     return { cause: outcome.verdict.class, delayMs };
   }
@@ -223,12 +227,14 @@ interface Plan {
 /** The tries of one exchange. */
 class Series {
   readonly startedAt: number;
+  readonly budget: RetryBudget | undefined;
   retries = 0;
   staleSeen = false;
   #delays: Delays | undefined;
 
-  constructor(startedAt: number) {
+  constructor(startedAt: number, budget: RetryBudget | undefined) {
     this.startedAt = startedAt;
+    this.budget = budget;
   }
 
   nextDelay(backoff: BackoffOptions, random: Random): number {

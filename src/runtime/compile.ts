@@ -118,9 +118,8 @@ class UpstreamCompiler {
     const config = this.#config;
     const all = this.#pipeline({ owner: this.#name, differing: {}, policies: new Map() });
     this.#roster.expect(all.endpoints);
-    const { broadcast } = config;
     return new LiveUpstream({
-      broadcast: broadcast ? new Broadcast(broadcast, this.#deps) : undefined,
+      broadcast: this.#broadcast(),
       identity: {
         name: this.#name,
         dialect: this.#dialect,
@@ -158,6 +157,14 @@ class UpstreamCompiler {
     return { endpoints, policies: variant.policies, run: compose(exchangePolicies, rewriting) };
   }
 
+  #broadcast(): Broadcast | undefined {
+    const { broadcast } = this.#config;
+    if (!broadcast) return undefined;
+    const { clock, emit } = this.#deps;
+    const underWay = this.#inventory.keep(`${this.#name}/broadcasts`, null, () => ({ count: 0 }));
+    return new Broadcast(broadcast, { clock, emit, underWay });
+  }
+
   #rewriting(next: Next<Exchange>, endpoints: EndpointSet): Next<Exchange> {
     const theirs = (): string[] =>
       endpoints.members.map(({ endpoint }) => endpoint.origin + endpoint.basePath);
@@ -182,7 +189,6 @@ class UpstreamCompiler {
       now: () => clock.now(),
       reach: (endpoint) => this.#reach(endpoint, variant),
       left: (endpoint) => {
-        roster.forget(endpoint.name);
         const owners = [
           name,
           ...Object.keys(this.#config.overrides).map((override) => `${name}/${override}`),

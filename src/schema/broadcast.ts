@@ -28,6 +28,12 @@ export const broadcastSchema = z
       .max(10_000)
       .default(100)
       .describe('Most endpoints that one request is sent to.'),
+    maxBroadcasts: positiveCount
+      .max(1_000)
+      .default(10)
+      .describe(
+        'Broadcasts under way at a time, until their answers are delivered; further ones are refused.',
+      ),
     headers: z
       .array(headerName)
       .max(50)

@@ -1,6 +1,7 @@
 /** An endpoint as it is written down: in the configuration, in a file of endpoints, under a key. */
 import { z } from 'zod';
 import { REPORTED_STATUSES } from '../core/endpoint.ts';
+import { savedInstant } from './saved.ts';
 import { count } from './scalars.ts';
 
 export const endpointUrl = z
@@ -46,4 +47,22 @@ export const foundEndpointSchema = endpointSchema.extend({
   ),
   instance: z.string().min(1).max(253).optional().describe('Id of the instance.'),
   status: z.enum(REPORTED_STATUSES).default('up').describe('How it is.'),
+});
+
+/** More than are kept. */
+const MAX_DECISIONS = 20_000;
+
+/** What is kept of operators' decisions on endpoints for the next process. */
+export const savedDecisionsSchema = z.object({
+  decisions: z
+    .array(
+      z.object({
+        /** Digest of what tells the endpoint from others. */
+        id: z.string(),
+        decision: z.enum(['draining', 'disabled']),
+        /** Null: it was listed. */
+        until: savedInstant,
+      }),
+    )
+    .max(MAX_DECISIONS),
 });

@@ -80,6 +80,20 @@ describe.each(everyBalancer)('%s', (name, build) => {
     );
   });
 
+  it('gives equals equal shares where calls may only go to some of them, in turn', () => {
+    const groups = Array.from({ length: 12 }, (_, i) => [candidate(`${i}a`), candidate(`${i}b`)]);
+    const balancer = build(7);
+    const counts = new Map<string, number>();
+    const rounds = 1_000;
+    for (let i = 0; i < rounds * groups.length; i++) {
+      const group = groups[i % groups.length] as Candidate[];
+      const { name: picked } = group[balancer.pick(group, FIRST)] as Candidate;
+      counts.set(picked, (counts.get(picked) ?? 0) + 1);
+    }
+    for (const { name: one } of groups.flat())
+      expect(Math.abs((counts.get(one) ?? 0) / rounds - 0.5)).toBeLessThanOrEqual(tolerance(0.5, rounds));
+  });
+
   it('gives equals equal shares', () => {
     expectShares(sharesOf(build(5), weighing(1, 1, 1, 1)), [0.25, 0.25, 0.25, 0.25]);
   });

@@ -37,6 +37,8 @@ class Rig {
   readonly events = new EventLog();
   readonly wire: Script<Exchange>;
   readonly exchange: Exchange;
+  /** Shared by those that the test starts one after the other. */
+  underWay = { count: 0 };
   outcome: Outcome | undefined;
   readonly #states: readonly EndpointState[];
   readonly #options: object;
@@ -59,6 +61,7 @@ class Rig {
     const broadcast = new Broadcast(broadcastSchema.parse(this.#options), {
       clock: this.clock,
       emit: this.events.emit,
+      underWay: this.underWay,
     });
     const instances: Instance[] = this.#states.map((state, i) => ({ endpoint: 'abcdefgh'.charAt(i), state }));
     const audience = { instances: () => instances, send: this.wire.next };
@@ -230,6 +233,37 @@ describe('bounds', () => {
     await rig.clock.advance(1);
     expect(rig.status).toBe(502);
     expect(rig.clock.pendingTimers).toBe(0);
+  });
+
+  it('refuse further broadcasts while as many are under way as there may be, until an answer is delivered', async () => {
+    const options = { maxBroadcasts: 1 };
+    const first = await new Rig((clock) => [after(clock, 10, text('1'))], { options }).start();
+    const begin = (
+      steps: readonly Step<Exchange>[] = [text('2')],
+      parts: ExchangeParts = {},
+    ): Promise<Rig> => {
+      const rig = new Rig(() => steps, { options, ...parts });
+      rig.underWay = first.underWay;
+      return rig.start();
+    };
+    const refused = await begin();
+    expect(refused.outcome).toMatchObject({
+      kind: 'rejection',
+      reason: 'concurrency_limit',
+      by: 'broadcast',
+    });
+    expect(refused.wire.calls).toEqual([]);
+    await first.clock.advance(10);
+    expect((await begin()).outcome).toMatchObject({ kind: 'rejection' });
+    expect(first.collected.summary).toMatchObject({ ok: 3 });
+
+    const left = await begin([silence]);
+    left.exchange.cancellation.cancel('client-aborted');
+    await settle();
+    expect((await begin([], { request: { method: 'POST' } })).outcome).toMatchObject({ kind: 'rejection' });
+    const last = await begin();
+    expect(last.collected.summary).toMatchObject({ ok: 3 });
+    expect(first.underWay.count).toBe(0);
   });
 
   it('cut off what is longer than may be kept, and stop its upstream', async () => {

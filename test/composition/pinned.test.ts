@@ -54,6 +54,22 @@ describe('cache -> pinned call', () => {
   });
 });
 
+describe('retry -> pinned call', () => {
+  it('is bounded by a budget of such calls, and leaves the others theirs', async () => {
+    const rig = new PipelineRig();
+    const retry = { maxRetries: 2, backoff: { initial: '0s' }, budget: { ratio: 0, floor: 2 } };
+    rig.upstream('main', { retry }, (attempt) => {
+      attempt.phase = 'ended';
+      return attempt.endpoint.name === TWO ? fail() : answer([], ['well']);
+    });
+    for (let n = 0; n < 3; n++) await ask(rig, { pinnedTo: TWO });
+    expect(endpointsOf(rig)).toEqual([TWO, TWO, TWO, TWO, TWO]);
+    expect(await textFrom(rig, {})).toBe('well');
+    expect(await textFrom(rig, {})).toBe('well');
+    expect(endpointsOf(rig).slice(5)).toEqual([ONE, TWO, ONE]);
+  });
+});
+
 describe('idempotency -> pinned call', () => {
   it('runs once for each endpoint, whatever key it has', async () => {
     const rig = new PipelineRig();

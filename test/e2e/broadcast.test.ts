@@ -248,3 +248,12 @@ test('only the whole segment means everybody', async () => {
   for (const path of ['/_allx', '/%5Fall/x', '/x/_all'])
     expect(await (await on.send({ path })).text()).toBe(path);
 });
+
+test('a place among the broadcasts is free again when the answer is out, also where it has no body', async () => {
+  await using on = await cast([named('a')], 'broadcast: { maxBroadcasts: 1 }');
+  for (const method of ['HEAD', 'GET', 'HEAD', 'GET']) {
+    const response = await on.send({ method });
+    await response.text();
+    expect(response.status).toBe(200);
+  }
+});

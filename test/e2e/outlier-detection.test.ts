@@ -46,8 +46,11 @@ test('a killed endpoint costs one failed attempt, loses nothing, and comes back 
   await a.kill();
   const during = await calls(sidecar, 10);
   expect(new Set(during)).toEqual(new Set(['b']));
-  expect(failedAt(sidecar, a)).toBeLessThanOrEqual(1);
-  expect(sidecar.eventsNamed('endpoint-ejected')).toMatchObject([{ endpoint: a.origin, reason: 'connect' }]);
+  // On a slow machine its time may be over meanwhile: then one more call finds out that it is still away.
+  const [first, ...again] = sidecar.eventsNamed('endpoint-ejected');
+  expect(first).toMatchObject({ endpoint: a.origin, reason: 'connect' });
+  expect(again.every(({ endpoint, reason }) => endpoint === a.origin && reason === 'probe')).toBe(true);
+  expect(failedAt(sidecar, a)).toBeLessThanOrEqual(1 + again.length);
   expect(await sidecar.metric('outrigger_outlier_ejected')).toBe(1);
 
   await a.restart();
@@ -91,7 +94,8 @@ test('with both gone, one stays, and the client is told', async () => {
   expect(await call(sidecar)).toBe('502');
   expect(sidecar.eventsNamed('endpoint-ejected')).toHaveLength(1);
   expect(sidecar.eventsNamed('ejection-withheld')).toMatchObject([{ why: 'last' }]);
-  expect(sidecar.logLines().map(({ msg }) => msg)).toEqual(
-    expect.arrayContaining(['endpoint ejected', 'endpoint fails, but stays']),
-  );
+  // A line that is being written while the log is flushed is there a little later.
+  await expect
+    .poll(() => sidecar.logLines().map(({ msg }) => msg), { interval: 5, timeout: 5_000 })
+    .toEqual(expect.arrayContaining(['endpoint ejected', 'endpoint fails, but stays']));
 });

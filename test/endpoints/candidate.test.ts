@@ -21,10 +21,7 @@ function rig() {
   const setOf = (source: ChangingSource): EndpointSet =>
     new EndpointSet({
       ...{ source, roster, balancer: new RoundRobin(), now: () => clock.now(), reach: () => WAY },
-      left: ({ name }) => {
-        gone.push(name);
-        roster.forget(name);
-      },
+      left: ({ name }) => gone.push(name),
     });
   const [ours, theirs] = [new ChangingSource(), new ChangingSource()];
   ours.become(down('a'), 'b');

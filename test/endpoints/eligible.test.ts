@@ -78,6 +78,17 @@ describe('eligible', () => {
     expect(namesOf(set)).toBe('!b');
   });
 
+  it('in a panic takes the first group that has anybody who is well, rather than one in which nobody is', () => {
+    const parts = { a: {}, b: {}, c: { priority: 1 }, d: { priority: 1 }, e: { priority: 1 } };
+    const { set, roster } = rig(parts);
+    for (const name of 'abcd') roster.member(urlOf(name)).setEjected(true);
+    expect(namesOf(set, 0.5)).toBe('!cde');
+    roster.member(urlOf('e')).setHealth('starting');
+    expect(namesOf(set, 0.5)).toBe('!cde');
+    roster.member(urlOf('e')).setHealth('unhealthy');
+    expect(namesOf(set, 0.5)).toBe('!ab');
+  });
+
   it('is nobody when operators took all of them out', () => {
     const { set, roster } = rig({ a: {}, b: {} });
     roster.member(urlOf('a')).operate('disabled');

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { ENDPOINT_STATES } from '../../src/core/endpoint.ts';
+import { endpointsOf } from '../../src/endpoints/endpoint.ts';
 import { Roster } from '../../src/endpoints/roster.ts';
 import { FakeClock } from '../support/fake-clock.ts';
 import { EventLog } from '../support/policy-kit.ts';
@@ -8,7 +9,7 @@ function rig() {
   const clock = new FakeClock();
   const events = new EventLog();
   const roster = new Roster({ clock, emit: events.emit, upstream: 'main' });
-  return { clock, events, roster, member: roster.member('a') };
+  return { clock, events, roster, member: roster.member('http://a.test') };
 }
 
 describe('Member', () => {
@@ -43,7 +44,7 @@ describe('Member', () => {
     member.setEjected(true);
     member.operate('disabled');
     expect(events.of('endpoint-changed')).toEqual([
-      { upstream: 'main', endpoint: 'a', from: 'available', to: 'disabled' },
+      { upstream: 'main', endpoint: 'http://a.test', from: 'available', to: 'disabled' },
     ]);
     expect(roster.version).toBe(1);
   });
@@ -102,8 +103,8 @@ describe('Roster', () => {
   it('gives the same member for the same name, and a new one once it was forgotten', () => {
     const { roster, member } = rig();
     member.operate('disabled');
-    expect(roster.member('a')).toBe(member);
-    roster.forget('a');
-    expect(roster.member('a').state).toBe('available');
+    expect(roster.member('http://a.test')).toBe(member);
+    roster.forget(endpointsOf([{ url: 'http://a.test' }])[0]!);
+    expect(roster.member('http://a.test').state).toBe('available');
   });
 });

@@ -33,7 +33,6 @@ function rig() {
     };
     const set = new EndpointSet({
       ...{ source, roster, balancer: new RoundRobin(), now: () => clock.now(), reach: () => way },
-      left: ({ name }) => roster.forget(name),
     });
     return { source, set };
   };

@@ -32,7 +32,6 @@ function rig() {
     return way;
   };
   const left = ({ name }: { readonly name: string }): void => {
-    roster.forget(name);
     const gone = kept.get(name);
     if (gone) gone.closed = true;
     kept.delete(name);

@@ -421,10 +421,22 @@ describe('reloads and restarts', () => {
     expect(rig.inUse).toBe('ab');
   });
 
+  it('nothing is taken out by calls from before when nobody would let it back', async () => {
+    const rig = new OutlierRig('ab');
+    const call = await rig.hold('a');
+    rig.set.takeOver({ ejecting: false });
+    await call(refused());
+    expect(rig.inUse).toBe('ab');
+    expect(rig.events.all).toEqual([]);
+    rig.set.takeOver();
+    await rig.call('a', refused());
+    expect(rig.inUse).toBe('b');
+  });
+
   it('an endpoint that left is as new when it comes back, whatever calls from before bring', async () => {
     const rig = new OutlierRig('ab');
     const call = await rig.hold('a');
-    rig.roster.forget(urlOf('a'));
+    rig.roster.forget(rig.set.members[0]!.endpoint);
     const again = rig.member('a');
     await call(refused());
     expect(again.state).toBe('available');

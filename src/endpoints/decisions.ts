@@ -1,0 +1,75 @@
+/** What operators decided on endpoints that are not listed at present: one that flaps must not come back as if nothing were. */
+import { digestOf } from '../algorithms/idempotency-key.ts';
+import type { Operation } from '../core/endpoint.ts';
+import type { Instants, PersistentState } from '../core/persistence.ts';
+import { savedDecisionsSchema } from '../schema/endpoint.ts';
+import { descriptionOf, identityOf } from './endpoint-names.ts';
+import type { Unnamed } from './endpoint-names.ts';
+
+interface Kept {
+  readonly decision: Exclude<Operation, 'enabled'>;
+  /** Monotonic instant from which it counts no more. */
+  readonly until: number;
+}
+
+/** For so long after the endpoint left. An address that long out of use may be somebody else's. */
+const KEPT_MS = 3_600_000;
+/** The one that was kept first gives way. */
+const MAX_KEPT = 1_000;
+
+export class Decisions {
+  /** By digests: paths may hold secrets, and this is written to a file. */
+  readonly #kept = new Map<string, Kept>();
+
+  /** That one leaves the list. */
+  keep(endpoint: Unnamed, operation: Operation, now: number): void {
+    if (operation !== 'enabled') this.#keep(idOf(endpoint), { decision: operation, until: now + KEPT_MS });
+  }
+
+  /** What was decided on one that is listed again; it knows by itself from now on. */
+  take(endpoint: Unnamed, now: number): Operation {
+    if (this.#kept.size === 0) return 'enabled';
+    const id = idOf(endpoint);
+    const kept = this.#kept.get(id);
+    this.#kept.delete(id);
+    return kept && now < kept.until ? kept.decision : 'enabled';
+  }
+
+  /** @param listed those that are listed, with what was decided on them */
+  capture(
+    listed: readonly { readonly endpoint: Unnamed; readonly operation: Operation }[],
+    instants: Instants,
+    now: number,
+  ): PersistentState | undefined {
+    for (const [id, { until }] of this.#kept) if (now >= until) this.#kept.delete(id);
+    const decided = listed.filter(({ operation }) => operation !== 'enabled');
+    const decisions = [
+      ...decided.map(({ endpoint, operation }) => ({ id: idOf(endpoint), decision: operation, until: null })),
+      ...[...this.#kept].map(([id, { decision, until }]) => ({
+        id,
+        decision,
+        until: instants.toSaved(until),
+      })),
+    ];
+    return decisions.length > 0 ? { decisions } : undefined;
+  }
+
+  /** @returns false where that is nothing of the kind */
+  restore(saved: unknown, instants: Instants, now: number): boolean {
+    const { data } = savedDecisionsSchema.safeParse(saved);
+    const latest = now + KEPT_MS;
+    for (const { id, decision, until } of data?.decisions ?? [])
+      this.#keep(id, { decision, until: Math.min(latest, instants.fromSaved(until, latest)) });
+    return data !== undefined;
+  }
+
+  #keep(id: string, kept: Kept): void {
+    this.#kept.delete(id);
+    this.#kept.set(id, kept);
+    const [first] = this.#kept.keys();
+    if (this.#kept.size > MAX_KEPT && first !== undefined) this.#kept.delete(first);
+  }
+}
+
+const idOf = (endpoint: Unnamed): string =>
+  digestOf(endpoint.instance === undefined ? descriptionOf(endpoint) : identityOf(endpoint));

@@ -50,7 +50,7 @@ function checkRoutes({ upstreams }: Config): CheckProblem[] {
   });
 }
 
-function checkListeners({ server, upstreams, registry }: Config): CheckProblem[] {
+function checkListeners({ server, upstreams, registry, playground }: Config): CheckProblem[] {
   const seen = new Map([[server.listen, 'server.listen']]);
   const problems: CheckProblem[] = [];
   const claim = (address: string, path: readonly string[]): void => {
@@ -62,6 +62,7 @@ function checkListeners({ server, upstreams, registry }: Config): CheckProblem[]
   };
   claim(server.admin, ['server', 'admin']);
   if (registry) claim(registry.listen, ['registry', 'listen']);
+  if (playground) claim(playground.listen, ['playground', 'listen']);
   for (const [name, { listen }] of Object.entries(upstreams))
     if (listen !== undefined) claim(listen, ['upstreams', name, 'listen']);
   return problems;

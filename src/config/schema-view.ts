@@ -32,6 +32,7 @@ const VIEWS = new WeakMap<z.ZodType, SchemaView>();
 export class SchemaView {
   readonly #alternatives: readonly Alternative[];
   readonly #nullable: boolean;
+  readonly #hasDefault: boolean;
   /** Children the schema itself does not have. */
   readonly #extra: ReadonlyMap<string, SchemaView>;
   readonly #children = new Map<string, SchemaView>();
@@ -43,6 +44,7 @@ export class SchemaView {
     const seen = seeThrough(sources);
     this.#alternatives = seen.alternatives;
     this.#nullable = seen.nullable;
+    this.#hasDefault = seen.hasDefault;
     this.#extra = extra;
   }
 
@@ -99,6 +101,11 @@ export class SchemaView {
   accepts(value: Scalar): boolean {
     if (value === null && this.#nullable) return true;
     return this.#alternatives.some(({ schema }) => acceptsScalar(schema, value));
+  }
+
+  /** Whether there is a value where none is written. */
+  get hasDefault(): boolean {
+    return this.#hasDefault;
   }
 
   /** Never print what stands here. */
@@ -163,19 +170,23 @@ export class SchemaView {
 function seeThrough(sources: readonly Alternative[]): {
   alternatives: readonly Alternative[];
   nullable: boolean;
+  hasDefault: boolean;
 } {
   const alternatives: Alternative[] = [];
   let nullable = false;
+  let hasDefault = false;
   const visit = (schema: AnySchema, inherited: Omit<Alternative, 'schema'>): void => {
     const marks = {
       secret: inherited.secret || isMarkedSecret(schema),
       path: inherited.path ?? markedPath(schema),
     };
     const inner = innerSchemas(schema);
-    if (schema._zod.def.type === 'nullable') nullable = true;
+    const { type } = schema._zod.def;
+    if (type === 'nullable') nullable = true;
+    if (type === 'default' || type === 'prefault') hasDefault = true;
     if (inner) for (const next of inner) visit(next, marks);
     else alternatives.push({ schema, ...marks });
   };
   for (const { schema, ...marks } of sources) visit(schema, marks);
-  return { alternatives, nullable };
+  return { alternatives, nullable, hasDefault };
 }

@@ -109,7 +109,7 @@ const LONGEST_SHOWN = 60;
 
 /** What a place got, without telling secrets: what a template stood for and what may be a misplaced secret stay hidden. */
 export function gotWords(node: TreeNode | undefined, view: SchemaView): string {
-  if (!node) return 'nothing; the key is required';
+  if (!node) return view.hasDefault ? 'the default' : 'nothing; the key is required';
   if (node.kind === 'map') return node.entries.size === 0 ? 'an empty map' : 'a map';
   if (node.kind === 'list') return node.items.length === 0 ? 'an empty list' : 'a list';
   const hidden = mustHide(node.text, view);

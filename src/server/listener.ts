@@ -77,7 +77,8 @@ export class Listener {
    */
   update(entrance: Entrance, options: ListenerOptions): readonly string[] {
     this.#entrance = entrance;
-    const { headersTimeoutMs, keepAliveMs, maxConnections, tls, maxHeaderBytes } = options;
+    const { maxConnections, tls, maxHeaderBytes } = options;
+    const { headersTimeoutMs, keepAliveMs } = wholeTimes(options);
     const server = this.#server;
     server.headersTimeout = headersTimeoutMs;
     server.keepAliveTimeout = keepAliveMs;
@@ -111,7 +112,8 @@ export class Listener {
   }
 
   #createServer(): Server {
-    const { maxHeaderBytes, headersTimeoutMs, keepAliveMs, tls } = this.#options;
+    const { maxHeaderBytes, tls } = this.#options;
+    const { headersTimeoutMs, keepAliveMs } = wholeTimes(this.#options);
     const options = {
       maxHeaderSize: maxHeaderBytes,
       headersTimeout: headersTimeoutMs,
@@ -121,7 +123,7 @@ export class Listener {
       handshakeTimeout: headersTimeoutMs,
       insecureHTTPParser: false,
       // Node looks for late heads only this often; its own 30 s would let slow ones live.
-      connectionsCheckingInterval: Math.max(100, Math.min(1_000, headersTimeoutMs / 4)),
+      connectionsCheckingInterval: Math.max(100, Math.min(1_000, Math.ceil(headersTimeoutMs / 4))),
       // Only Node 24 and later ask; before that every Upgrade request arrives as an upgrade and is handled there.
       shouldUpgradeCallback: (req: IncomingMessage) => this.#wantsTunnel(req),
     };
@@ -198,6 +200,12 @@ export class Listener {
     start.outcome.body.onEnd(() => this.#tunnels.delete(close));
   }
 }
+
+/** Durations may have fractions of a millisecond; Node's servers take none. */
+const wholeTimes = ({ headersTimeoutMs, keepAliveMs }: ListenerOptions) => ({
+  headersTimeoutMs: Math.ceil(headersTimeoutMs),
+  keepAliveMs: Math.ceil(keepAliveMs),
+});
 
 const sameCertificate = (a: { cert: Buffer; key: Buffer }, b: ListenerOptions['tls']): boolean =>
   b !== undefined && a.cert.equals(b.cert) && a.key.equals(b.key);

@@ -1,4 +1,5 @@
 /** One attempt on the wire: turns the HTTP client's callbacks into one outcome and one body. */
+import type { ClientHttp2Stream } from 'node:http2';
 import type { Socket } from 'node:net';
 import { Readable } from 'node:stream';
 import type { Duplex } from 'node:stream';
@@ -41,6 +42,7 @@ export class Call implements Dispatcher.DispatchHandler, ConnectionAware {
   #controller: Dispatcher.DispatchController | undefined;
   #body: UpstreamBody | undefined;
   #socket: Socket | undefined;
+  #stream: ClientHttp2Stream | undefined;
   #upload: Readable | undefined;
   #reused = false;
   #started = false;
@@ -94,6 +96,10 @@ export class Call implements Dispatcher.DispatchHandler, ConnectionAware {
     this.#reused = reused;
   }
 
+  onStream(stream: ClientHttp2Stream): void {
+    this.#stream = stream;
+  }
+
   onBodySent(): void {
     this.#attempt.lastActivityAt = this.#clock.now();
   }
@@ -145,9 +151,7 @@ export class Call implements Dispatcher.DispatchHandler, ConnectionAware {
 
   onResponseEnd(controller: Dispatcher.DispatchController): void {
     this.#attempt.cancellation.off(this.#onCancel);
-    // Where only the close ends the body, a reset ends it too; what came is then a part at best.
-    if (this.#closeDelimited && this.#socket?.errored)
-      this.#body?.fail('upstream-aborted', 'response_incomplete');
+    if (this.#isCut()) this.#body?.fail('upstream-aborted', 'response_incomplete');
     else this.#body?.finish(trailersOf(controller.rawTrailers));
   }
 
@@ -182,6 +186,14 @@ export class Call implements Dispatcher.DispatchHandler, ConnectionAware {
       attempt: this.#attempt.number,
       tunnel: socket,
     });
+  }
+
+  /** Ends that the client library takes for good: what came is a part at best. */
+  #isCut(): boolean {
+    // Where only the close ends the body, a reset ends it too.
+    if (this.#closeDelimited && this.#socket?.errored) return true;
+    // To Node, a stream that was reset as cancelled has ended without an error.
+    return (this.#stream?.rstCode ?? NO_ERROR) !== NO_ERROR;
   }
 
   // --- our side
@@ -269,6 +281,9 @@ function isCloseDelimited(raw: RawHeaders, headers: HeaderList): boolean {
     Array.isArray(raw) && !hasHeader(headers, 'content-length') && !hasHeader(headers, 'transfer-encoding')
   );
 }
+
+/** HTTP/2: nothing is wrong with the stream (RFC 9113 §7). */
+const NO_ERROR = 0;
 
 /** HTTP/2: the upstream says that it has not processed the request (RFC 9113 §8.7). */
 const REFUSED_STREAM = 7;

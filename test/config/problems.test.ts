@@ -92,6 +92,11 @@ describe('problems: words and positions', () => {
       'a.yaml:4:17: upstreams.openai.endpoints[0].url: expected a string, got nothing; the key is required',
     ],
     [
+      'a default that does not go with what is written',
+      openai('    policies: { retry: { backoff: { max: 1ms } } }'),
+      'a.yaml:5:26: upstreams.openai.policies.retry.backoff.initial: expected at most max, got the default',
+    ],
+    [
       'an empty value',
       openai('    policies:'),
       'a.yaml:5:5: upstreams.openai.policies: expected a map, got nothing (null)',

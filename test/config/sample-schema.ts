@@ -17,7 +17,10 @@ import {
 
 const retry = z.strictObject({
   maxRetries: count.prefault(2).describe('Attempts after the first.'),
-  backoff: z.strictObject({ initial: duration.prefault('250ms'), max: duration.prefault('8s') }).prefault({}),
+  backoff: z
+    .strictObject({ initial: duration.prefault('250ms'), max: duration.prefault('8s') })
+    .refine((one) => one.initial <= one.max, { path: ['initial'], error: 'expected at most max' })
+    .prefault({}),
   budget: z.strictObject({ ratio: ratio.prefault(0.2) }).optional(),
   retryOn: z.array(z.number().int()).optional(),
   jitter: z.enum(['full', 'none']).prefault('full'),

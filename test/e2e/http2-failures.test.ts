@@ -70,6 +70,22 @@ it('a stream that is reset in the middle of its answer breaks that of the client
   expect(ended).toMatchObject({ result: 'error', reason: 'response_incomplete' });
 });
 
+it.each(['NGHTTP2_CANCEL', 'NGHTTP2_REFUSED_STREAM', 'NGHTTP2_ENHANCE_YOUR_CALM'] as const)(
+  'an answer of unknown length that is reset with %s is not taken for whole',
+  async (code) => {
+    await using upstream = await frameUpstream((frames, stream) => {
+      frames.head(stream);
+      frames.data(stream, 'some');
+      frames.reset(stream, constants[code]);
+    });
+    await using proxy = await startSidecar(routeTo(upstream.origin, NO_RETRY));
+    const response = await request(proxy.port, { path: '/fast/x' });
+    expect(await response.ended()).toBe('cut');
+    const [ended] = await proxy.waitForEvent('exchange-ended');
+    expect(ended).toMatchObject({ result: 'error', reason: 'response_incomplete' });
+  },
+);
+
 it('an answer shorter than it announced is not taken for whole', async () => {
   await using upstream = await h2Upstream(({ stream }) => {
     stream.respond({ ':status': 200, 'content-length': '100' });

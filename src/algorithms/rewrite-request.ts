@@ -1,9 +1,9 @@
 /** Makes one upstream's request fit another: path, headers and a few top-level fields of a JSON body. */
 import { Buffer } from 'node:buffer';
-import type { RequestBody, RequestHead } from '../core/exchange.ts';
 import { withHeader, withoutHeaders } from '../core/header-list.ts';
 import type { HeaderList } from '../core/header-list.ts';
 import { bodyOfBytes } from '../core/request-bodies.ts';
+import type { RequestBody, RequestHead } from '../core/request.ts';
 
 export interface RequestRewrite {
   /** Replaces the start of the path; the longest `from` that fits wins. Query and rest stay byte for byte. */

@@ -1,8 +1,8 @@
 /** The request as each endpoint gets it, and the form in which the client wants to have the answers. */
 import { digestOf } from '../algorithms/idempotency-key.ts';
-import type { RequestHead } from '../core/exchange.ts';
 import { headerValue, headerValues, withHeader, withoutHeaders } from '../core/header-list.ts';
 import type { HeaderList } from '../core/header-list.ts';
+import type { RequestHead } from '../core/request.ts';
 
 /** `json`: all at the end. `lines` and `events`: each as soon as it is there. */
 export type Format = 'json' | 'lines' | 'events';

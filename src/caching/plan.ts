@@ -7,10 +7,11 @@ import { namesLike } from '../algorithms/name-pattern.ts';
 import type { AnswerKey } from '../core/answer-store.ts';
 import { unlessCancelled } from '../core/cancellation.ts';
 import type { Cancellation } from '../core/cancellation.ts';
-import type { Exchange, RequestBody } from '../core/exchange.ts';
+import type { Exchange } from '../core/exchange.ts';
 import { hasHeader, headerValues } from '../core/header-list.ts';
 import type { HeaderList } from '../core/header-list.ts';
 import { NO_BODY } from '../core/request-bodies.ts';
+import type { RequestBody } from '../core/request.ts';
 import type { CacheOptions } from '../schema/cache.ts';
 import { independentBody } from '../streams/independent-body.ts';
 

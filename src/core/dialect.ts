@@ -1,8 +1,8 @@
 /** What the core needs to know of an agent protocol. One implementation per protocol in `dialects/`. */
-import type { RequestHead } from './exchange.ts';
 import type { HeaderList } from './header-list.ts';
 import type { ResponseHead } from './outcome.ts';
 import type { Reason } from './reasons.ts';
+import type { RequestHead } from './request.ts';
 import type { ANSWER_CLASSES, Verdict } from './verdict.ts';
 
 /** What a call is, as far as its protocol tells. */

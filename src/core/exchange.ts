@@ -1,66 +1,18 @@
 /** One request and its one answer, and the attempts made for it. All state of a request lives here. */
-import type { Readable } from 'node:stream';
 import type { Cancellation } from './cancellation.ts';
 import { UNKNOWN_CALL } from './dialect.ts';
-import type { AnswerFacts, CallFacts, Continuation, Dialect } from './dialect.ts';
+import type { AnswerFacts, CallFacts, Continuation } from './dialect.ts';
 import type { Endpoint } from './endpoint.ts';
 import type { HeaderList } from './header-list.ts';
-import type { ModelCatalog } from './model-catalog.ts';
 import type { FailureOutcome, ResponseOutcome } from './outcome.ts';
 import type { Reason } from './reasons.ts';
-import type { SpendGuard, Waste } from './spend.ts';
+import type { RequestBody, RequestHead } from './request.ts';
 import { jsonIn } from './request-bodies.ts';
 import type { StaleAnswer } from './stale-answer.ts';
 import { verdictOf } from './verdict.ts';
 import type { Verdict } from './verdict.ts';
-
-export interface RequestHead {
-  readonly method: string;
-  /** Path and query for the upstream, byte for byte as the client sent them, without the route's prefix. */
-  readonly target: string;
-  /** End-to-end fields only; without host and content-length, which belong to each attempt. */
-  readonly headers: HeaderList;
-  /** The client's Host field. */
-  readonly host: string;
-  /** Set when the client asks to switch protocols, such as `websocket`. */
-  readonly upgrade?: string;
-}
-
-/** The request body, which every attempt opens anew. */
-export interface RequestBody {
-  /** True while a further attempt can send the very same bytes. */
-  readonly replayable: boolean;
-  /** True when all of it is here and kept, so that attempts can send it side by side. */
-  readonly shareable: boolean;
-  /** Length in bytes; undefined when the client did not say and its body has not come to its end. */
-  readonly length: number | undefined;
-  /** True while an attempt's upload stands still because the client sends nothing. */
-  readonly waitingForClient: boolean;
-  /** The bytes for one attempt: all of them, none, or a stream. A stream is destroyed with an error when the client leaves. */
-  open(): Uint8Array | null | Readable;
-  /** All bytes where they are here already, or null where there is no body; undefined where they are not. */
-  peek(): Uint8Array | null | undefined;
-  /**
-   * All bytes, once they are here, or null where there is no body; undefined when they cannot be kept. Reads on without
-   * waiting for an upstream, within the bounds for replay. Never rejects.
-   */
-  whole(): Promise<Uint8Array | null | undefined>;
-}
-
-/** The service an exchange is for. */
-export interface UpstreamIdentity {
-  readonly name: string;
-  readonly dialect: Dialect;
-  /**
-   * The operator's word on sending a request twice: it does no harm here (`true`), or none but cost where the protocol
-   * knows the call to be a mere computation (`compute`).
-   */
-  readonly idempotent: boolean | 'compute';
-  /** Lower-case names of the fields in which clients send credentials meant for this upstream. */
-  readonly credentialHeaders: ReadonlySet<string>;
-  /** What the operator says of its models; without, all are `other` and have no price. */
-  readonly models?: ModelCatalog;
-}
+import type { UpstreamIdentity } from './upstream-identity.ts';
+import type { Waste } from './waste.ts';
 
 /** Where a request came from. */
 export interface ClientAddress {
@@ -111,6 +63,20 @@ export interface NextAttempt {
 }
 
 const FIRST_ATTEMPT: NextAttempt = { backoffMs: 0, freshConnection: false };
+
+/** A try that somebody would like to make. */
+export interface NextTry {
+  readonly by: 'retry' | 'hedge' | 'fallback';
+  /** Who would be asked. */
+  readonly upstream: UpstreamIdentity;
+  /** Model that would be asked for, where it is not the one that the request names. */
+  readonly model?: string | undefined;
+}
+
+/** Says whether an exchange may spend more. Asked before every try but the first. */
+export interface SpendGuard {
+  allows(exchange: Exchange, next: NextTry): boolean;
+}
 
 export class Exchange {
   readonly id: string;

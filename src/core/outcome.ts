@@ -2,6 +2,7 @@
 import type { Duplex } from 'node:stream';
 import type { HeaderList } from './header-list.ts';
 import type { Reason } from './reasons.ts';
+import { verdictOf } from './verdict.ts';
 import type { Verdict } from './verdict.ts';
 
 export interface ResponseHead {
@@ -120,4 +121,21 @@ export function whenOver(outcome: Outcome, fn: () => void): void {
 /** Releases an outcome that will not be used. */
 export function discard(outcome: Outcome): void {
   if (outcome.kind === 'response') outcome.body.discard();
+}
+
+/** The verdict once the body has ended too: an answer that broke off was none. */
+export function finalVerdict(outcome: Outcome, completion: Completion | undefined): Verdict {
+  if (!completion) return outcome.verdict;
+  if (completion.verdict) return completion.verdict;
+  switch (completion.end) {
+    case 'upstream-aborted':
+    case 'timed-out':
+      return verdictOf('transient');
+    case 'client-aborted':
+    case 'discarded':
+      // A failing status is the upstream's own, whoever left first; a good head without its body is no proof of health.
+      return outcome.verdict.result === 'failure' ? outcome.verdict : verdictOf('abandoned');
+    case 'complete':
+      return outcome.verdict;
+  }
 }

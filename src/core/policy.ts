@@ -5,11 +5,12 @@ import type { Clock } from './clock.ts';
 import type { Dialect } from './dialect.ts';
 import type { Ejections } from './ejections.ts';
 import type { Emit } from './events.ts';
-import type { Attempt, Exchange, UpstreamIdentity } from './exchange.ts';
+import type { Attempt, Exchange } from './exchange.ts';
 import type { Outcome } from './outcome.ts';
 import type { Persistent } from './persistence.ts';
 import type { Random } from './random.ts';
 import type { Stores } from './stores.ts';
+import type { UpstreamIdentity } from './upstream-identity.ts';
 
 export type Scope = Exchange | Attempt;
 

@@ -1,5 +1,5 @@
 /** Request bodies that do not come from a client. */
-import type { RequestBody } from './exchange.ts';
+import type { RequestBody } from './request.ts';
 
 /** A request without a body. */
 export const NO_BODY: RequestBody = {

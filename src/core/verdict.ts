@@ -1,5 +1,4 @@
 /** What an outcome says about the upstream, and therefore what retries, breakers and ladders may do about it. */
-import type { Completion, Outcome } from './outcome.ts';
 
 /** What an operator, or a dialect's table of errors, can say of an answer. */
 export const ANSWER_CLASSES = [
@@ -63,21 +62,4 @@ const PLAIN = Object.fromEntries(
 export function verdictOf(name: VerdictClass, retryAfterMs?: number): Verdict {
   const plain = PLAIN[name];
   return retryAfterMs === undefined ? plain : { ...plain, retryAfterMs };
-}
-
-/** The verdict once the body has ended too: an answer that broke off was none. */
-export function finalVerdict(outcome: Outcome, completion: Completion | undefined): Verdict {
-  if (!completion) return outcome.verdict;
-  if (completion.verdict) return completion.verdict;
-  switch (completion.end) {
-    case 'upstream-aborted':
-    case 'timed-out':
-      return PLAIN.transient;
-    case 'client-aborted':
-    case 'discarded':
-      // A failing status is the upstream's own, whoever left first; a good head without its body is no proof of health.
-      return outcome.verdict.result === 'failure' ? outcome.verdict : PLAIN.abandoned;
-    case 'complete':
-      return outcome.verdict;
-  }
 }

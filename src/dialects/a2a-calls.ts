@@ -1,7 +1,7 @@
 /** What a call to an A2A agent is: in JSON-RPC by its method, in HTTP+JSON by its path, in 1.0 and 0.3. */
 import { UNKNOWN_CALL } from '../core/dialect.ts';
 import type { CallFacts } from '../core/dialect.ts';
-import type { RequestHead } from '../core/exchange.ts';
+import type { RequestHead } from '../core/request.ts';
 import { textAt } from '../algorithms/json-pointer.ts';
 import { withoutEndSlashes } from './json-shapes.ts';
 import { methodOf, RpcCall, summariseRpc } from './json-rpc.ts';

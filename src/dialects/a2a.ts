@@ -17,8 +17,8 @@ import type {
   StreamReader,
   StreamSignal,
 } from '../core/dialect.ts';
-import type { RequestHead } from '../core/exchange.ts';
 import { withoutHeaders } from '../core/header-list.ts';
+import type { RequestHead } from '../core/request.ts';
 import { rewriteCard } from './a2a-card.ts';
 import { isRpc, readA2aCall } from './a2a-calls.ts';
 import type { A2aOptions } from './a2a-options.ts';

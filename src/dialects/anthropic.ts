@@ -1,7 +1,7 @@
 /** Anthropic's HTTP API and those that speak it: messages, counting of tokens, legacy completions. */
 import { textAt } from '../algorithms/json-pointer.ts';
 import type { AnswerFacts, CallFacts, Dialect, ErrorRule, JsonReading } from '../core/dialect.ts';
-import type { RequestHead } from '../core/exchange.ts';
+import type { RequestHead } from '../core/request.ts';
 import { STATUS_OF_TYPE, renderAnswer, renderError, renderStreamError } from './anthropic-answers.ts';
 import { AnthropicReader, usageOf } from './anthropic-stream.ts';
 import { generic } from './generic.ts';

@@ -1,8 +1,8 @@
 /** Google's Gemini API, as its own service and Vertex AI offer it: generation, embeddings, counting of tokens. */
 import { valuesAt } from '../algorithms/json-pointer.ts';
 import type { AnswerFacts, CallFacts, Dialect, ErrorRule, JsonReading } from '../core/dialect.ts';
-import type { RequestHead } from '../core/exchange.ts';
 import { headerValue } from '../core/header-list.ts';
+import type { RequestHead } from '../core/request.ts';
 import { STATUS_OF_NAME, renderAnswer, renderError, renderStreamError } from './gemini-answers.ts';
 import { GeminiReader, errorOf, note, saysSomething } from './gemini-stream.ts';
 import { generic } from './generic.ts';

@@ -16,8 +16,8 @@ import type {
   StreamReader,
   StreamSignal,
 } from '../core/dialect.ts';
-import type { RequestHead } from '../core/exchange.ts';
 import { headerValue, withHeader, withoutHeaders } from '../core/header-list.ts';
+import type { RequestHead } from '../core/request.ts';
 import { generic } from './generic.ts';
 import { judgeBy } from './judge.ts';
 import { asRecord } from './json-shapes.ts';

@@ -2,8 +2,8 @@
 import { valuesAt } from '../algorithms/json-pointer.ts';
 import { jsonOf } from '../algorithms/utf8-text.ts';
 import type { AnswerFacts, CallFacts, Continuation, StreamReader, StreamSignal } from '../core/dialect.ts';
-import type { RequestHead } from '../core/exchange.ts';
 import { withoutHeaders } from '../core/header-list.ts';
+import type { RequestHead } from '../core/request.ts';
 import { asNumber, asRecord } from './json-shapes.ts';
 import { hasError, note } from './openai-json.ts';
 import { isFlatError } from './openai-errors.ts';

@@ -4,7 +4,7 @@
  */
 import { valuesAt } from '../algorithms/json-pointer.ts';
 import type { CallFacts, Dialect, LocalError, RenderedAnswer } from '../core/dialect.ts';
-import type { RequestHead } from '../core/exchange.ts';
+import type { RequestHead } from '../core/request.ts';
 import { generic } from './generic.ts';
 import { judgeBy } from './judge.ts';
 import { asRecord, bodyStatus, lastPathOf, LazyCall, needsIn } from './json-shapes.ts';

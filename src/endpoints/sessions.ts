@@ -1,8 +1,8 @@
 /** Which endpoint keeps which session. Bounded, and kept through reloads. */
 import type { Dialect } from '../core/dialect.ts';
-import type { RequestHead } from '../core/exchange.ts';
 import { headerValue } from '../core/header-list.ts';
 import type { ResponseHead } from '../core/outcome.ts';
+import type { RequestHead } from '../core/request.ts';
 
 /** The session that was used least recently gives way. */
 const MAX_SESSIONS = 10_000;

@@ -1,6 +1,6 @@
 /** What the end of a keyed call says about its effect, and therefore what is kept of it. */
 import type { Attempt, Exchange } from '../core/exchange.ts';
-import { finalVerdict } from '../core/verdict.ts';
+import { finalVerdict } from '../core/outcome.ts';
 import type { VerdictClass } from '../core/verdict.ts';
 import type { Completion, Outcome, ResponseOutcome } from '../core/outcome.ts';
 

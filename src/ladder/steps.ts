@@ -4,11 +4,11 @@ import { rewriteBody, rewriteRequest, withoutCredentialParameters } from '../alg
 import type { RequestRewrite } from '../algorithms/rewrite-request.ts';
 import { BytesBody } from '../core/bytes-body.ts';
 import type { Cancellation } from '../core/cancellation.ts';
-import type { Exchange, UpstreamIdentity } from '../core/exchange.ts';
+import type { Exchange, NextTry } from '../core/exchange.ts';
 import { endToEndHeaders, hasHeader, headerValue as headerOf, withoutHeaders } from '../core/header-list.ts';
 import type { Outcome, ResponseHead } from '../core/outcome.ts';
 import type { PolicyDeps } from '../core/policy.ts';
-import type { NextTry } from '../core/spend.ts';
+import type { UpstreamIdentity } from '../core/upstream-identity.ts';
 import { ANSWER_CLASSES, verdictOf } from '../core/verdict.ts';
 import type { VerdictClass } from '../core/verdict.ts';
 import { fileContents } from '../schema/file-contents.ts';

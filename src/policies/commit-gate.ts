@@ -14,8 +14,8 @@ import type { Completion, FailureOutcome, Outcome, ResponseOutcome } from '../co
 import type { Next, Policy, PolicyDeps, PolicyModule, Snapshot } from '../core/policy.ts';
 import { REASONS } from '../core/reasons.ts';
 import type { Reason } from '../core/reasons.ts';
-import type { Waste } from '../core/spend.ts';
 import { verdictOf } from '../core/verdict.ts';
+import type { Waste } from '../core/waste.ts';
 import { positiveDuration, size } from '../schema/scalars.ts';
 import { HeldBody } from '../streams/held-body.ts';
 import { JsonWatch } from '../streams/json-watch.ts';

@@ -5,11 +5,12 @@
 import { readIdempotencyKey, writtenKey } from '../algorithms/idempotency-key.ts';
 import { abandoned } from '../core/abandoned.ts';
 import { Cancellation, unlessCancelled } from '../core/cancellation.ts';
-import type { Exchange, RequestHead } from '../core/exchange.ts';
+import type { Exchange } from '../core/exchange.ts';
 import { headerValues, withHeader, withoutHeaders } from '../core/header-list.ts';
 import type { KeyedResult } from '../core/idempotency-store.ts';
 import type { Outcome } from '../core/outcome.ts';
 import type { Next, Policy, PolicyDeps, PolicyModule, Snapshot } from '../core/policy.ts';
+import type { RequestHead } from '../core/request.ts';
 import { ReplayBody } from '../core/stored-answer.ts';
 import type { StoredAnswer } from '../core/stored-answer.ts';
 import { KeyedRun } from '../idempotency/keyed-run.ts';

@@ -5,10 +5,9 @@
 import { z } from 'zod';
 import { nextPrompt, spentSoFar } from '../algorithms/spent.ts';
 import type { Cancellation } from '../core/cancellation.ts';
-import type { Exchange } from '../core/exchange.ts';
+import type { Exchange, NextTry, SpendGuard } from '../core/exchange.ts';
 import type { Outcome } from '../core/outcome.ts';
 import type { Next, Policy, PolicyDeps, PolicyModule, Snapshot } from '../core/policy.ts';
-import type { NextTry, SpendGuard } from '../core/spend.ts';
 import { positiveCount } from '../schema/scalars.ts';
 
 declare module '../core/events.ts' {

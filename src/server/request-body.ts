@@ -5,7 +5,7 @@
 import type { IncomingMessage } from 'node:http';
 import { Readable } from 'node:stream';
 import type { Clock } from '../core/clock.ts';
-import type { RequestBody } from '../core/exchange.ts';
+import type { RequestBody } from '../core/request.ts';
 import { drainUpload } from './drain-upload.ts';
 import type { UploadWatch, WatchedUpload } from './upload-watch.ts';
 

@@ -1,7 +1,7 @@
 /** A request's body for an exchange that goes on although the client that sent it may leave. */
 import { Readable } from 'node:stream';
-import type { RequestBody } from '../core/exchange.ts';
 import { NO_BODY, bodyOfBytes } from '../core/request-bodies.ts';
+import type { RequestBody } from '../core/request.ts';
 
 /** Larger bodies go out piece by piece: whoever writes all at once learns nothing of how the upload gets on. */
 const ONE_WRITE_BYTES = 256 * 1024;

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { VERDICT_CLASSES, finalVerdict, verdictOf } from '../../src/core/verdict.ts';
+import { finalVerdict } from '../../src/core/outcome.ts';
+import { VERDICT_CLASSES, verdictOf } from '../../src/core/verdict.ts';
 import { fail, judged, refuse, respond } from '../support/policy-kit.ts';
 
 describe('verdictOf', () => {

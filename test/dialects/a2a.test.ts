@@ -1,8 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import { AnswerFacts } from '../../src/core/dialect.ts';
 import type { CallFacts, Dialect, LocalError } from '../../src/core/dialect.ts';
-import type { RequestHead } from '../../src/core/exchange.ts';
 import { REASONS } from '../../src/core/reasons.ts';
+import type { RequestHead } from '../../src/core/request.ts';
 import { a2a, a2aDialect } from '../../src/dialects/a2a.ts';
 
 const head = (method: string, target: string): RequestHead => ({ method, target, headers: [], host: 'x' });

@@ -1,9 +1,9 @@
 import { describe, expect, it } from 'vitest';
 import { AnswerFacts } from '../../src/core/dialect.ts';
 import type { CallFacts, Dialect, LocalError } from '../../src/core/dialect.ts';
-import type { RequestHead } from '../../src/core/exchange.ts';
 import { REASONS } from '../../src/core/reasons.ts';
 import type { Reason } from '../../src/core/reasons.ts';
+import type { RequestHead } from '../../src/core/request.ts';
 import { LearntTools } from '../../src/dialects/learnt-tools.ts';
 import { mcp, mcpDialect } from '../../src/dialects/mcp.ts';
 

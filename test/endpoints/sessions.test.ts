@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import type { RequestHead } from '../../src/core/exchange.ts';
 import type { ResponseHead } from '../../src/core/outcome.ts';
+import type { RequestHead } from '../../src/core/request.ts';
 import { Sessions } from '../../src/endpoints/sessions.ts';
 
 const request = (session?: string, method = 'POST'): RequestHead => ({

@@ -1,9 +1,10 @@
 /** One attempt under attempt-timeout's eyes, and a wire that does to it what the transport does. */
 import type { Clock, TimerHandle } from '../../src/core/clock.ts';
 import type { AnswerFacts } from '../../src/core/dialect.ts';
-import type { Attempt, RequestBody } from '../../src/core/exchange.ts';
+import type { Attempt } from '../../src/core/exchange.ts';
 import type { Outcome } from '../../src/core/outcome.ts';
 import type { Next } from '../../src/core/policy.ts';
+import type { RequestBody } from '../../src/core/request.ts';
 import { attemptTimeout } from '../../src/policies/attempt-timeout.ts';
 import { FakeClock } from '../support/fake-clock.ts';
 import {

@@ -1,8 +1,8 @@
 import { PassThrough } from 'node:stream';
 import { describe, expect, it } from 'vitest';
+import type { NextTry } from '../../src/core/exchange.ts';
 import { discard } from '../../src/core/outcome.ts';
 import type { Outcome } from '../../src/core/outcome.ts';
-import type { NextTry } from '../../src/core/spend.ts';
 import { verdictOf } from '../../src/core/verdict.ts';
 import { hedge } from '../../src/policies/hedge.ts';
 import { settle } from '../support/fake-clock.ts';

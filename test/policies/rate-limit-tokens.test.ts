@@ -2,7 +2,8 @@
 import { describe, expect, it } from 'vitest';
 import { AnswerFacts } from '../../src/core/dialect.ts';
 import type { Usage } from '../../src/core/dialect.ts';
-import type { Attempt, Exchange, RequestBody } from '../../src/core/exchange.ts';
+import type { Attempt, Exchange } from '../../src/core/exchange.ts';
+import type { RequestBody } from '../../src/core/request.ts';
 import { verdictOf } from '../../src/core/verdict.ts';
 import { openai } from '../../src/dialects/openai.ts';
 import { settle } from '../support/fake-clock.ts';

@@ -1,9 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import { AnswerFacts } from '../../src/core/dialect.ts';
 import type { Usage } from '../../src/core/dialect.ts';
-import type { Attempt, Exchange } from '../../src/core/exchange.ts';
+import type { Attempt, Exchange, NextTry } from '../../src/core/exchange.ts';
 import { ModelCatalog } from '../../src/core/model-catalog.ts';
-import type { NextTry } from '../../src/core/spend.ts';
 import { verdictOf } from '../../src/core/verdict.ts';
 import { spendCap } from '../../src/policies/spend-cap.ts';
 import { attemptAt, bytesBody, exchangeAt, identity, kit, respond } from '../support/policy-kit.ts';

@@ -8,7 +8,7 @@ import type { Ejections } from '../../src/core/ejections.ts';
 import type { Endpoint } from '../../src/core/endpoint.ts';
 import type { Emit, EventMap, EventName } from '../../src/core/events.ts';
 import { Attempt, Exchange } from '../../src/core/exchange.ts';
-import type { ExchangeInit, RequestHead, UpstreamIdentity } from '../../src/core/exchange.ts';
+import type { ExchangeInit } from '../../src/core/exchange.ts';
 import type {
   BodySink,
   Completion,
@@ -23,6 +23,8 @@ import { seededRandom } from '../../src/core/random.ts';
 import { reasonOfCancel } from '../../src/core/reasons.ts';
 import type { Reason } from '../../src/core/reasons.ts';
 import { bodyOfBytes, NO_BODY } from '../../src/core/request-bodies.ts';
+import type { RequestHead } from '../../src/core/request.ts';
+import type { UpstreamIdentity } from '../../src/core/upstream-identity.ts';
 import { verdictOf } from '../../src/core/verdict.ts';
 import type { Verdict } from '../../src/core/verdict.ts';
 import { generic } from '../../src/dialects/generic.ts';

@@ -2,8 +2,9 @@
  * Sub-agents that work in parallel on one key, with retries alone and with pacing: what their provider has to turn away,
  * and what gets done. An agent does one job after the other, each until it is done.
  */
-import type { Attempt, RequestBody } from '../../../src/core/exchange.ts';
+import type { Attempt } from '../../../src/core/exchange.ts';
 import { seededRandom } from '../../../src/core/random.ts';
+import type { RequestBody } from '../../../src/core/request.ts';
 import { PipelineRig } from '../../../test/composition/pipeline-rig.ts';
 import type { Policies } from '../../../test/composition/pipeline-rig.ts';
 import { Bucket, FixedWindow, LimitedProvider } from '../../../test/support/limited-provider.ts';

@@ -175,7 +175,7 @@ class Watch {
 
   /** Arms the timer. Until the head is here, phases change unseen: it looks when the shortest bound could be over. */
   start(): void {
-    this.#arm(this.#attempt.startedAt + this.#options.shortest);
+    this.#arm(this.#attempt.startedAt + this.#options.shortest, this.#attempt.startedAt);
   }
 
   /** The head is here: moves the timer nearer when there is a nearer bound now. */
@@ -194,12 +194,12 @@ class Watch {
     this.#timer = undefined;
   }
 
-  #arm(dueAt: number): void {
+  #arm(dueAt: number, now = this.#clock.now()): void {
     if (this.#timer) this.#clock.clearTimer(this.#timer);
     this.#dueAt = dueAt;
     this.#timer = undefined;
     if (dueAt === Number.POSITIVE_INFINITY) return;
-    this.#timer = this.#clock.setTimer(Math.max(0, dueAt - this.#clock.now()), this.#check);
+    this.#timer = this.#clock.setTimer(Math.max(0, dueAt - now), this.#check);
   }
 
   readonly #check = (): void => {
@@ -208,8 +208,8 @@ class Watch {
     const now = this.#clock.now();
     const { dueAt, reason } = this.#bound();
     // Timers may fire a fraction of a millisecond early.
-    if (dueAt - now > 1) this.#arm(Math.min(dueAt, this.#soonest()));
-    else if (now - this.#dueAt > FROZEN_MS) this.#arm(now + GRACE_MS);
+    if (dueAt - now > 1) this.#arm(Math.min(dueAt, this.#soonest()), now);
+    else if (now - this.#dueAt > FROZEN_MS) this.#arm(now + GRACE_MS, now);
     else this.#expire(reason, now);
   };
 

@@ -4,7 +4,7 @@ import { Readable } from 'node:stream';
 import type { Duplex } from 'node:stream';
 import type { Dispatcher } from 'undici';
 import { endOfCancel } from '../core/body-end.ts';
-import type { CancelReason } from '../core/cancellation.ts';
+import type { Cancellable, CancelReason } from '../core/cancellation.ts';
 import type { Clock } from '../core/clock.ts';
 import type { Attempt } from '../core/exchange.ts';
 import { endToEndHeaders, hasHeader, headerValues } from '../core/header-list.ts';
@@ -17,6 +17,7 @@ import type { ConnectionAware, ConnectionWatch } from './connection-watch.ts';
 import { detailOf, isClosedByPeer, reasonOf } from './network-error.ts';
 import { TunnelBody } from './tunnel-body.ts';
 import { UpstreamBody } from './upstream-body.ts';
+import type { BodySource } from './upstream-body.ts';
 
 type RawHeaders = Dispatcher.DispatchController['rawHeaders'];
 
@@ -32,7 +33,8 @@ const headOf = (status: number, statusText: string, headers: HeaderList): Respon
   headers,
 });
 
-export class Call implements Dispatcher.DispatchHandler, ConnectionAware {
+/** To each other part it is what that part needs, so that a call is one object and not one with many closures. */
+export class Call implements Dispatcher.DispatchHandler, ConnectionAware, Cancellable, BodySource {
   readonly outcome: Promise<Outcome>;
   readonly #attempt: Attempt;
   readonly #clock: Clock;
@@ -55,7 +57,7 @@ export class Call implements Dispatcher.DispatchHandler, ConnectionAware {
     this.outcome = new Promise((resolve) => {
       this.#resolve = resolve;
     });
-    attempt.cancellation.onCancel(this.#onCancel);
+    attempt.cancellation.onCancel(this);
   }
 
   /**
@@ -127,7 +129,7 @@ export class Call implements Dispatcher.DispatchHandler, ConnectionAware {
     }
     this.#progress('receiving');
     this.#closeDelimited = isCloseDelimited(controller.rawHeaders, raw);
-    this.#body = new UpstreamBody(this.#attempt, this.#source(controller), this.#clock);
+    this.#body = new UpstreamBody(this.#attempt, this, this.#clock);
     const head = headOf(status, statusText, endToEndHeaders(raw));
     this.#settle({
       kind: 'response',
@@ -144,7 +146,7 @@ export class Call implements Dispatcher.DispatchHandler, ConnectionAware {
   }
 
   onResponseEnd(controller: Dispatcher.DispatchController): void {
-    this.#attempt.cancellation.off(this.#onCancel);
+    this.#attempt.cancellation.off(this);
     // Where only the close ends the body, a reset ends it too; what came is then a part at best.
     if (this.#closeDelimited && this.#socket?.errored)
       this.#body?.fail('upstream-aborted', 'response_incomplete');
@@ -152,7 +154,7 @@ export class Call implements Dispatcher.DispatchHandler, ConnectionAware {
   }
 
   onResponseError(_: unknown, error: Error): void {
-    this.#attempt.cancellation.off(this.#onCancel);
+    this.#attempt.cancellation.off(this);
     const body = this.#body;
     if (body) {
       if (error !== CANCELLED) body.fail('upstream-aborted', bodyReason(this.#reasonOf(error)));
@@ -169,7 +171,7 @@ export class Call implements Dispatcher.DispatchHandler, ConnectionAware {
     _: unknown,
     socket: Duplex,
   ): void {
-    this.#attempt.cancellation.off(this.#onCancel);
+    this.#attempt.cancellation.off(this);
     const head = headOf(status, 'Switching Protocols', rawHeaderList(controller.rawHeaders));
     const body = new TunnelBody(this.#attempt, socket);
     this.#progress('receiving');
@@ -186,31 +188,32 @@ export class Call implements Dispatcher.DispatchHandler, ConnectionAware {
 
   // --- our side
 
-  readonly #onCancel = (why: CancelReason): void => {
+  /** The attempt was cancelled. */
+  cancel(why: CancelReason): void {
     const reason = reasonOfCancel(why);
     this.#attempt.phase = 'ended';
     if (this.#body) this.#body.fail(endOfCancel(why), reason);
     else this.#settle(this.#failure(reason, '', false));
-    this.#abort();
-  };
+    this.abort();
+  }
 
   /** The client library lets some messages pass whose end nobody can know; relaying them would be guessing. */
   #refuseHead(controller: Dispatcher.DispatchController): void {
-    this.#attempt.cancellation.off(this.#onCancel);
+    this.#attempt.cancellation.off(this);
     this.#attempt.phase = 'ended';
     this.#settle(this.#failure('protocol_error', 'the response head leaves its framing unclear', false));
     controller.abort(CANCELLED);
   }
 
-  #source(controller: Dispatcher.DispatchController): ConstructorParameters<typeof UpstreamBody>[1] {
-    return {
-      pause: () => controller.pause(),
-      resume: () => controller.resume(),
-      abort: () => this.#abort(),
-    };
+  pause(): void {
+    this.#controller?.pause();
   }
 
-  #abort(): void {
+  resume(): void {
+    this.#controller?.resume();
+  }
+
+  abort(): void {
     if (this.#upload && !this.#upload.readableEnded) this.#upload.destroy();
     else this.#controller?.abort(CANCELLED);
   }
@@ -259,6 +262,7 @@ export class Call implements Dispatcher.DispatchHandler, ConnectionAware {
 
 /** Any Transfer-Encoding but a single `chunked` (RFC 9112 §6.3): the length of the body would be anyone's guess. */
 function hasUnclearFraming(headers: HeaderList): boolean {
+  if (!hasHeader(headers, 'transfer-encoding')) return false;
   const codings = headerValues(headers, 'transfer-encoding');
   return codings.length > 1 || (codings.length === 1 && codings[0]?.trim().toLowerCase() !== 'chunked');
 }

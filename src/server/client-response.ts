@@ -141,7 +141,7 @@ export function withExchangeHeaders(headers: HeaderList, extra: HeaderList): Hea
   const clean = hasHeader(headers, 'x-outrigger-request-id') ? withoutOurs(headers) : headers;
   // Whoever owns the retries says whether there should be more.
   const rest = hasHeader(extra, RETRY_HINT) ? withoutHeaders(clean, new Set([RETRY_HINT])) : clean;
-  return rest.concat(extra);
+  return [...rest, ...extra];
 }
 
 const RETRY_HINT = 'x-should-retry';

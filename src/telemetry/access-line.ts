@@ -13,8 +13,8 @@ const PLAIN = /^[\x20\x21\x23-\x5b\x5d-\x7e]*$/;
 const quoted = (text: string): string => (PLAIN.test(text) ? `"${text}"` : JSON.stringify(text));
 
 /**
- * Milliseconds to a tenth: enough to read, short to write. Of whole numbers, like the instants below: to find the digits of
- * a fraction, or of thirteen places, takes three times as long, and with three of them a line took a quarter longer.
+ * Milliseconds to a tenth: enough to read, short to write. Put together from small whole numbers, like the instants below:
+ * a line whose three times are written as fractions or with thirteen digits takes a quarter longer.
  */
 function ms(value: number): string {
   const tenths = Math.round(value * 10);
@@ -24,18 +24,12 @@ function ms(value: number): string {
 }
 
 const THOUSANDTHS = Array.from({ length: 1_000 }, (_, n) => String(n).padStart(3, '0'));
-let lastSecond = 0;
-let lastSecondText = '';
 
-/** @param at whole milliseconds since 1970 */
+/** @param at milliseconds since 1970, of which whole ones are written */
 function instant(at: number): string {
   if (at < 1_000) return String(at);
   const second = Math.floor(at / 1_000);
-  if (second !== lastSecond) {
-    lastSecond = second;
-    lastSecondText = String(second);
-  }
-  return lastSecondText + (THOUSANDTHS[at - second * 1_000] as string);
+  return `${second}${THOUSANDTHS[Math.floor(at - second * 1_000)] as string}`;
 }
 
 function attemptJson(attempt: Attempt): string {

@@ -42,6 +42,11 @@ export class RollingCounts {
     return this.#totals;
   }
 
+  /** At least the sum of that counter: what grew old since the last touch is still in it. */
+  atMost(counter: number): number {
+    return this.#totals[counter] as number;
+  }
+
   /** All that counts now, oldest first; instants are monotonic. A window of the same length and counters can take it up. */
   tallies(now: number): Tally[] {
     this.#roll(now);

@@ -22,6 +22,11 @@ export class RollingWindow<Name extends string> {
     return this.#counts.totals(now)[this.#names.indexOf(name)] as number;
   }
 
+  /** A bound that costs nothing: the sum, and with it what has grown old since the window was touched last. */
+  atMost(name: Name): number {
+    return this.#counts.atMost(this.#names.indexOf(name));
+  }
+
   /** All that counts now; see {@link RollingCounts.tallies}. */
   tallies(now: number): Tally[] {
     return this.#counts.tallies(now);

@@ -92,6 +92,8 @@ export class RatioRule implements IBreaker {
   }
 
   #reached(share: number): boolean {
+    // Asked after every call, and nearly always there is nothing bad in the window at all.
+    if (this.#window.atMost('failures') === 0 && this.#window.atMost('slow') === 0) return false;
     const { failureRatio, slowCallRatio, minimumCalls } = this.#options;
     const { calls, failures, slowCalls } = this.counts();
     if (calls < minimumCalls) return false;

@@ -30,11 +30,17 @@ export type CancelReason =
 
 type Listener = (reason: CancelReason) => void;
 
-export class Cancellation {
+/** Something under way that is told by being cancelled itself. */
+export interface Cancellable {
+  cancel(reason: CancelReason): void;
+}
+
+export class Cancellation implements Cancellable {
   #reason: CancelReason | undefined;
-  #listeners: Listener[] | undefined;
+  /** Nearly all have one listener at most, which needs no list; those that come after it are in the list. */
+  #first: Listener | Cancellable | undefined;
+  #others: (Listener | Cancellable)[] | undefined;
   #parent: Cancellation | undefined;
-  #follow: Listener | undefined;
 
   /** @param parent its cancellation, past or future, cancels this one too */
   constructor(parent?: Cancellation) {
@@ -42,16 +48,14 @@ export class Cancellation {
     if (parent.#reason) this.#reason = parent.#reason;
     else {
       this.#parent = parent;
-      this.#follow = (reason) => this.cancel(reason);
-      parent.onCancel(this.#follow);
+      parent.onCancel(this);
     }
   }
 
   /** Stops following the parent. For work that is over while the parent's goes on. */
   detach(): void {
-    if (this.#follow) this.#parent?.off(this.#follow);
+    this.#parent?.off(this);
     this.#parent = undefined;
-    this.#follow = undefined;
   }
 
   get cancelled(): boolean {
@@ -67,27 +71,40 @@ export class Cancellation {
   cancel(reason: CancelReason): void {
     if (this.#reason) return;
     this.#reason = reason;
-    const listeners = this.#listeners;
-    this.#listeners = undefined;
-    if (listeners) for (const listener of listeners) listener(reason);
+    const first = this.#first;
+    const others = this.#others;
+    this.#first = undefined;
+    this.#others = undefined;
+    if (first) tell(first, reason);
+    if (others) for (const listener of others) tell(listener, reason);
   }
 
-  /** Runs `listener` at cancellation; at once where that already happened. */
-  onCancel(listener: Listener): void {
-    if (this.#reason) listener(this.#reason);
-    else (this.#listeners ??= []).push(listener);
+  /** Runs `listener`, or cancels it, at cancellation; at once where that already happened. */
+  onCancel(listener: Listener | Cancellable): void {
+    if (this.#reason) tell(listener, this.#reason);
+    else if (this.#first) (this.#others ??= []).push(listener);
+    else this.#first = listener;
   }
 
   /** Removes what `onCancel` added. Unknown listeners are ignored. */
-  off(listener: Listener): void {
-    const at = this.#listeners?.indexOf(listener) ?? -1;
-    if (at >= 0) this.#listeners?.splice(at, 1);
+  off(listener: Listener | Cancellable): void {
+    if (this.#first === listener) {
+      this.#first = this.#others?.shift();
+      return;
+    }
+    const at = this.#others?.indexOf(listener) ?? -1;
+    if (at >= 0) this.#others?.splice(at, 1);
   }
 
   /** For tests and snapshots: how many wait for this cancellation. */
   get listenerCount(): number {
-    return this.#listeners?.length ?? 0;
+    return (this.#first ? 1 : 0) + (this.#others?.length ?? 0);
   }
+}
+
+function tell(listener: Listener | Cancellable, reason: CancelReason): void {
+  if (typeof listener === 'function') listener(reason);
+  else listener.cancel(reason);
 }
 
 /** What `wanted` brings, or undefined as soon as the cancellation comes first. `wanted` must not reject. */

@@ -88,16 +88,31 @@ function nominated(headers: HeaderList): Set<string> {
   return names;
 }
 
+/** Picks the end-to-end fields out of a message's head, for whoever goes through it anyway. */
+export class EndToEndFields {
+  readonly #kept: string[] = [];
+  #nominates = false;
+
+  /** A field of the head; the next one in its order. */
+  add(name: string, lowerCaseName: string, value: string): void {
+    if (HOP_BY_HOP.has(lowerCaseName))
+      this.#nominates ||= lowerCaseName === 'connection' && !PLAIN_OPTION.test(value);
+    else this.#kept.push(name, value);
+  }
+
+  /** @param all the whole head, in which Connection may nominate further hop-by-hop fields */
+  of(all: HeaderList): string[] {
+    return this.#nominates ? withoutHeaders(this.#kept, nominated(all)) : this.#kept;
+  }
+}
+
 /** A copy with only end-to-end fields: hop-by-hop ones, those nominated in Connection and `alsoWithout` are gone. */
 export function endToEndHeaders(headers: HeaderList, alsoWithout?: ReadonlySet<string>): string[] {
-  const kept: string[] = [];
-  let nominates = false;
+  const fields = new EndToEndFields();
   for (let i = 0; i < headers.length; i += 2) {
     const name = headers[i] as string;
     const lower = name.toLowerCase();
-    if (HOP_BY_HOP.has(lower))
-      nominates ||= lower === 'connection' && !PLAIN_OPTION.test(headers[i + 1] as string);
-    else if (!alsoWithout?.has(lower)) kept.push(name, headers[i + 1] as string);
+    if (!alsoWithout?.has(lower)) fields.add(name, lower, headers[i + 1] as string);
   }
-  return nominates ? withoutHeaders(kept, nominated(headers)) : kept;
+  return fields.of(headers);
 }

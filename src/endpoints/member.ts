@@ -131,10 +131,10 @@ export class Member implements Ejectable {
     return this.#rates.rates(this.#deps.now());
   }
 
-  begin(): void {
+  begin(now: number): void {
     this.active += 1;
     this.total += 1;
-    this.#rates.begun(this.#deps.now());
+    this.#rates.begun(now);
   }
 
   /** How an attempt ended, up to its response head. */

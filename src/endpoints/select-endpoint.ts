@@ -31,17 +31,19 @@ export function selectEndpoint(
     // Here, because only here it is known whose base path it is: a ladder leads to other upstreams.
     if (chosen.endpoint.basePath !== '' && climbsOut(exchange.request.target))
       return rejection('bad_request', 'permanent', 'dot segments could leave the base path of the upstream');
-    const attempt = new Attempt(exchange, chosen.endpoint, new ChildCancellation(cancellation), clock.now());
+    const now = clock.now();
+    const attempt = new Attempt(exchange, chosen.endpoint, new ChildCancellation(cancellation), now);
     attempt.classify = classify;
     const { member } = chosen;
-    member.begin();
+    member.begin(now);
     const outcome = await chosen.send(attempt, attempt.cancellation);
     whenOver(outcome, () => member.end());
     if (outcome.kind === 'response') endpoints.answered(exchange, chosen.endpoint, outcome.head);
     const ended = endAttempt(attempt, outcome, deps);
     // What is neither good nor bad says nothing of how quick it is, or is too quick: a refusal takes no work.
+    const { durationMs = 0 } = attempt;
     if (ended.verdict.result !== 'neutral')
-      member.observe(attempt.durationMs ?? 0, ended.verdict.result === 'failure', clock.now());
+      member.observe(durationMs, ended.verdict.result === 'failure', now + durationMs);
     return ended;
   };
 }

@@ -78,18 +78,31 @@ const FROZEN_MS = 250;
 const GRACE_MS = 50;
 
 /** The bounds as they are for one attempt. */
-type Bounds = Omit<AttemptTimeoutOptions, 'firstByte'> & { readonly firstByte: number | false };
+interface Bounds extends Omit<AttemptTimeoutOptions, 'firstByte'> {
+  readonly firstByte: number | false;
+  /** The shortest of them; Infinity where there is none. */
+  readonly shortest: number;
+}
+
+function boundsWith(options: AttemptTimeoutOptions, firstByte: number | false): Bounds {
+  const { connect, firstToken, idle, minProgress } = options;
+  const all = [connect, firstByte, firstToken, idle, minProgress && minProgress.per];
+  return { ...options, firstByte, shortest: Math.min(...all.map((bound) => after(0, bound))) };
+}
 
 class AttemptTimeout implements Policy<Attempt> {
   readonly name = 'attempt-timeout';
   readonly #options: AttemptTimeoutOptions;
   readonly #deps: PolicyDeps;
   readonly #firstByte: LearntDuration | undefined;
+  /** Those that are there until something is learnt, and for good where nothing is to be. */
+  readonly #configured: Bounds;
 
   constructor(options: AttemptTimeoutOptions, deps: PolicyDeps, previous: Policy<Attempt> | undefined) {
     this.#options = options;
     this.#deps = deps;
     const { firstByte } = options;
+    this.#configured = boundsWith(options, typeof firstByte === 'object' ? firstByte.max : firstByte);
     const before = previous instanceof AttemptTimeout ? previous.#firstByte : undefined;
     if (typeof firstByte === 'object')
       this.#firstByte = new LearntDuration(learntDurationOf(firstByte), before);
@@ -102,7 +115,7 @@ class AttemptTimeout implements Policy<Attempt> {
     const outcome = await pending;
     if (outcome.kind !== 'response' || outcome.tunnel) watch.stop();
     else {
-      watch.start();
+      watch.headCame();
       outcome.body.onEnd(() => watch.stop());
     }
     if (this.#firstByte) this.#learn(this.#firstByte, attempt, outcome);
@@ -122,10 +135,8 @@ class AttemptTimeout implements Policy<Attempt> {
   }
 
   get #bounds(): Bounds {
-    const { firstByte } = this.#options;
-    if (typeof firstByte !== 'object') return this.#options as Bounds;
     const learntMs = this.#firstByte?.ms(this.#deps.clock.now());
-    return { ...this.#options, firstByte: learntMs ?? firstByte.max };
+    return learntMs === undefined ? this.#configured : boundsWith(this.#options, learntMs);
   }
 
   #learn(durations: LearntDuration, attempt: Attempt, outcome: Outcome): void {
@@ -162,10 +173,18 @@ class Watch {
     this.#deps = deps;
   }
 
-  /** Arms the timer, or moves it nearer when the phase has a nearer bound. */
+  /** Arms the timer. Until the head is here, phases change unseen: it looks when the shortest bound could be over. */
   start(): void {
+    this.#arm(this.#attempt.startedAt + this.#options.shortest, this.#attempt.startedAt);
+  }
+
+  /** The head is here: moves the timer nearer when there is a nearer bound now. */
+  headCame(): void {
     if (this.#stopped) return;
-    const dueAt = Math.min(this.#bound().dueAt, this.#soonest());
+    // As armed at first it comes before any bound, unless that counts from now on.
+    const isFirst = this.#dueAt === this.#attempt.startedAt + this.#options.shortest;
+    if (isFirst && this.#options.minProgress === false) return;
+    const { dueAt } = this.#bound();
     if (dueAt < this.#dueAt) this.#arm(dueAt);
   }
 
@@ -175,12 +194,12 @@ class Watch {
     this.#timer = undefined;
   }
 
-  #arm(dueAt: number): void {
+  #arm(dueAt: number, now = this.#clock.now()): void {
     if (this.#timer) this.#clock.clearTimer(this.#timer);
     this.#dueAt = dueAt;
     this.#timer = undefined;
     if (dueAt === Number.POSITIVE_INFINITY) return;
-    this.#timer = this.#clock.setTimer(Math.max(0, dueAt - this.#clock.now()), () => this.#check());
+    this.#timer = this.#clock.setTimer(Math.max(0, dueAt - now), this.#check);
   }
 
   readonly #check = (): void => {
@@ -189,8 +208,8 @@ class Watch {
     const now = this.#clock.now();
     const { dueAt, reason } = this.#bound();
     // Timers may fire a fraction of a millisecond early.
-    if (dueAt - now > 1) this.#arm(Math.min(dueAt, this.#soonest()));
-    else if (now - this.#dueAt > FROZEN_MS) this.#arm(now + GRACE_MS);
+    if (dueAt - now > 1) this.#arm(Math.min(dueAt, this.#soonest()), now);
+    else if (now - this.#dueAt > FROZEN_MS) this.#arm(now + GRACE_MS, now);
     else this.#expire(reason, now);
   };
 
@@ -261,14 +280,11 @@ class Watch {
     return { dueAt: after(this.#stretch.since, minProgress.per), reason: 'too-slow' };
   }
 
-  /** Until the head is here, phases change unseen: look again when the shortest of their bounds could be over. */
+  /** See `start`. */
   #soonest(): number {
     const { phase } = this.#attempt;
     if (phase === 'receiving' || phase === 'ended') return Number.POSITIVE_INFINITY;
-    const { connect, firstByte, firstToken, idle, minProgress } = this.#options;
-    const now = this.#clock.now();
-    const bounds = [connect, firstByte, firstToken, idle, minProgress && minProgress.per];
-    return Math.min(...bounds.map((bound) => after(now, bound)));
+    return this.#clock.now() + this.#options.shortest;
   }
 }
 

@@ -132,10 +132,9 @@ export class CircuitBreaker implements Policy<Exchange> {
     if (exchange.pinnedTo !== undefined) return this.#runPinned(exchange, next, cancellation);
     const permit = this.#circuit.admit();
     if ('retryAfterMs' in permit) return this.#refuse(exchange, permit.retryAfterMs);
-    const startedAt = this.#deps.clock.now();
     const outcome = await next(exchange, cancellation);
     const { slowCallRatio, slowCall } = this.#options;
-    const slow = slowCallRatio !== false && this.#deps.clock.now() - startedAt >= slowCall;
+    const slow = slowCallRatio !== false && this.#deps.clock.now() - permit.issuedAt >= slowCall;
     if (outcome.kind === 'response') this.#settleResponse(permit, { exchange, outcome }, slow);
     else this.#circuit.settle(permit, resultOf(exchange, outcome, outcome.verdict), slow);
     return outcome;

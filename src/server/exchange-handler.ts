@@ -215,7 +215,8 @@ export class ExchangeHandler {
     // Of a broadcast, others may yet be asked.
     if (exchange.body instanceof ClientBody && from !== 'broadcast') exchange.body.forget();
     try {
-      sendResponse(res, { ...head, headers: withExchangeHeaders(head.headers, about) }, body);
+      const { status, statusText, headers } = head;
+      sendResponse(res, { status, statusText, headers: withExchangeHeaders(headers, about) }, body);
     } catch (error) {
       // Our server refuses to write what its own parser would not read; nothing has been sent then.
       body.discard();

@@ -3,7 +3,7 @@
  * that the sidecar itself reads. Works on raw headers only: an object of headers merges duplicates and hides attacks.
  */
 import type { IncomingMessage } from 'node:http';
-import { endToEndHeaders } from '../core/header-list.ts';
+import { EndToEndFields } from '../core/header-list.ts';
 
 export interface RequestFacts {
   readonly host: string;
@@ -107,11 +107,15 @@ const READERS = new Map<string, (picked: Picked, value: string) => void>([
 /** @param agentHeader lower-case name of the field that names the agent */
 export function readRequest(req: IncomingMessage, agentHeader: string): RequestFacts | BadRequest {
   const picked = nothingPicked();
+  const forwarded = new EndToEndFields();
   const raw = req.rawHeaders;
   for (let i = 0; i < raw.length; i += 2) {
-    const name = (raw[i] as string).toLowerCase();
-    READERS.get(name)?.(picked, raw[i + 1] as string);
-    if (name === agentHeader) picked.agentId = raw[i + 1];
+    const name = raw[i] as string;
+    const value = raw[i + 1] as string;
+    const lower = name.toLowerCase();
+    READERS.get(lower)?.(picked, value);
+    if (lower === agentHeader) picked.agentId = value;
+    if (!NOT_FORWARDED.has(lower)) forwarded.add(name, lower, value);
   }
   const target = originForm(req.url ?? '');
   const problem = target === undefined ? 'the request target is not a path' : ambiguity(req, picked);
@@ -124,15 +128,19 @@ export function readRequest(req: IncomingMessage, agentHeader: string): RequestF
     req.httpVersionMinor > 0
   )
     return { problem: 'an unknown expectation', reason: 'expectation_failed' };
-  return factsOf(req, picked, target);
+  return factsOf(req, picked, { target, headers: forwarded.of(raw) });
 }
 
-function factsOf(req: IncomingMessage, picked: Picked, target: string): RequestFacts {
+function factsOf(
+  req: IncomingMessage,
+  picked: Picked,
+  { target, headers }: Pick<RequestFacts, 'target' | 'headers'>,
+): RequestFacts {
   const contentLength = picked.length === undefined ? undefined : Number(picked.length);
   return {
     host: picked.host,
     target,
-    headers: endToEndHeaders(req.rawHeaders, NOT_FORWARDED),
+    headers,
     contentLength,
     hasBody: picked.transferEncoding !== undefined || (contentLength ?? 0) > 0,
     // HTTP/1.0 knows no interim answers: its clients send their bodies at once.

@@ -5,6 +5,7 @@ import type { ExchangeEnding } from '../core/exchange-ending.ts';
 import { accessLine } from './access-line.ts';
 import type { Bus } from './bus.ts';
 import { LineBuffer } from './line-buffer.ts';
+import type { Destination } from './line-buffer.ts';
 import { TOPICS } from './topics/index.ts';
 
 export interface LogOptions {
@@ -32,13 +33,15 @@ export class Log {
     this.#clock = clock;
     this.#destination = pino.destination({
       dest: fd,
+      contentMode: 'buffer',
       sync: false,
       minLength: 1,
       maxLength: MAX_WAITING_BYTES,
     });
     // A reader that went away must not end the process: there is nobody left to tell.
     this.#destination.on('error', () => undefined);
-    this.#lines = new LineBuffer(this.#destination, () => clock.wallMs());
+    // Its types know of strings only.
+    this.#lines = new LineBuffer(this.#destination as unknown as Destination, () => clock.wallMs());
     this.logger = pino(
       { level: this.#options.level, base: null, formatters: { level: (label) => ({ level: label }) } },
       this.#lines,

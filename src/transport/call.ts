@@ -5,7 +5,7 @@ import { Readable } from 'node:stream';
 import type { Duplex } from 'node:stream';
 import type { Dispatcher } from 'undici';
 import { endOfCancel } from '../core/body-end.ts';
-import type { CancelReason } from '../core/cancellation.ts';
+import type { Cancellable, CancelReason } from '../core/cancellation.ts';
 import type { Clock } from '../core/clock.ts';
 import type { Attempt } from '../core/exchange.ts';
 import { endToEndHeaders, hasHeader, headerValues } from '../core/header-list.ts';
@@ -18,6 +18,7 @@ import type { ConnectionAware, ConnectionWatch } from './connection-watch.ts';
 import { detailOf, isClosedByPeer, reasonOf } from './network-error.ts';
 import { TunnelBody } from './tunnel-body.ts';
 import { UpstreamBody } from './upstream-body.ts';
+import type { BodySource } from './upstream-body.ts';
 
 type RawHeaders = Dispatcher.DispatchController['rawHeaders'];
 
@@ -33,7 +34,8 @@ const headOf = (status: number, statusText: string, headers: HeaderList): Respon
   headers,
 });
 
-export class Call implements Dispatcher.DispatchHandler, ConnectionAware {
+/** To each other part it is what that part needs, so that a call is one object and not one with many closures. */
+export class Call implements Dispatcher.DispatchHandler, ConnectionAware, Cancellable, BodySource {
   readonly outcome: Promise<Outcome>;
   readonly #attempt: Attempt;
   readonly #clock: Clock;
@@ -57,7 +59,7 @@ export class Call implements Dispatcher.DispatchHandler, ConnectionAware {
     this.outcome = new Promise((resolve) => {
       this.#resolve = resolve;
     });
-    attempt.cancellation.onCancel(this.#onCancel);
+    attempt.cancellation.onCancel(this);
   }
 
   /**
@@ -133,7 +135,7 @@ export class Call implements Dispatcher.DispatchHandler, ConnectionAware {
     }
     this.#progress('receiving');
     this.#closeDelimited = isCloseDelimited(controller.rawHeaders, raw);
-    this.#body = new UpstreamBody(this.#attempt, this.#source(controller), this.#clock);
+    this.#body = new UpstreamBody(this.#attempt, this, this.#clock);
     const head = headOf(status, statusText, endToEndHeaders(raw));
     this.#settle({
       kind: 'response',
@@ -150,13 +152,13 @@ export class Call implements Dispatcher.DispatchHandler, ConnectionAware {
   }
 
   onResponseEnd(controller: Dispatcher.DispatchController): void {
-    this.#attempt.cancellation.off(this.#onCancel);
+    this.#attempt.cancellation.off(this);
     if (this.#isCut()) this.#body?.fail('upstream-aborted', 'response_incomplete');
     else this.#body?.finish(trailersOf(controller.rawTrailers));
   }
 
   onResponseError(_: unknown, error: Error): void {
-    this.#attempt.cancellation.off(this.#onCancel);
+    this.#attempt.cancellation.off(this);
     const body = this.#body;
     if (body) {
       if (error !== CANCELLED) body.fail('upstream-aborted', bodyReason(this.#reasonOf(error)));
@@ -173,7 +175,7 @@ export class Call implements Dispatcher.DispatchHandler, ConnectionAware {
     _: unknown,
     socket: Duplex,
   ): void {
-    this.#attempt.cancellation.off(this.#onCancel);
+    this.#attempt.cancellation.off(this);
     const head = headOf(status, 'Switching Protocols', rawHeaderList(controller.rawHeaders));
     const body = new TunnelBody(this.#attempt, socket);
     this.#progress('receiving');
@@ -198,31 +200,32 @@ export class Call implements Dispatcher.DispatchHandler, ConnectionAware {
 
   // --- our side
 
-  readonly #onCancel = (why: CancelReason): void => {
+  /** The attempt was cancelled. */
+  cancel(why: CancelReason): void {
     const reason = reasonOfCancel(why);
     this.#attempt.phase = 'ended';
     if (this.#body) this.#body.fail(endOfCancel(why), reason);
     else this.#settle(this.#failure(reason, '', false));
-    this.#abort();
-  };
+    this.abort();
+  }
 
   /** The client library lets some messages pass whose end nobody can know; relaying them would be guessing. */
   #refuseHead(controller: Dispatcher.DispatchController): void {
-    this.#attempt.cancellation.off(this.#onCancel);
+    this.#attempt.cancellation.off(this);
     this.#attempt.phase = 'ended';
     this.#settle(this.#failure('protocol_error', 'the response head leaves its framing unclear', false));
     controller.abort(CANCELLED);
   }
 
-  #source(controller: Dispatcher.DispatchController): ConstructorParameters<typeof UpstreamBody>[1] {
-    return {
-      pause: () => controller.pause(),
-      resume: () => controller.resume(),
-      abort: () => this.#abort(),
-    };
+  pause(): void {
+    this.#controller?.pause();
   }
 
-  #abort(): void {
+  resume(): void {
+    this.#controller?.resume();
+  }
+
+  abort(): void {
     if (this.#upload && !this.#upload.readableEnded) this.#upload.destroy();
     else this.#controller?.abort(CANCELLED);
   }
@@ -271,6 +274,7 @@ export class Call implements Dispatcher.DispatchHandler, ConnectionAware {
 
 /** Any Transfer-Encoding but a single `chunked` (RFC 9112 §6.3): the length of the body would be anyone's guess. */
 function hasUnclearFraming(headers: HeaderList): boolean {
+  if (!hasHeader(headers, 'transfer-encoding')) return false;
   const codings = headerValues(headers, 'transfer-encoding');
   return codings.length > 1 || (codings.length === 1 && codings[0]?.trim().toLowerCase() !== 'chunked');
 }

@@ -84,7 +84,7 @@ describe('Member', () => {
 
   it('failures of late count as calls under way, for a while, and are not shown as such', async () => {
     const { member, clock } = rig();
-    member.begin();
+    member.begin(clock.now());
     member.observe(1, true, clock.now());
     expect([member.active, member.strain(clock.now())]).toEqual([1, 2]);
     await clock.advance(60_000);

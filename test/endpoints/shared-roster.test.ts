@@ -73,7 +73,7 @@ describe('sets that share a roster', () => {
 
   it('count calls together', () => {
     const { clock, main, variant } = rig();
-    main.pick(exchangeAt(clock))?.member.begin();
+    main.pick(exchangeAt(clock))?.member.begin(clock.now());
     expect(variant.members.map(({ member }) => member.active)).toEqual([1, 0]);
   });
 });

@@ -35,7 +35,7 @@ describe('an endpoint that has just come', () => {
     const { start, answer, member, memberOf, clock } = checkerRig({ startGraceMs: 30_000 });
     const seasoned = memberOf('http://a');
     seasoned.setHealth('unknown');
-    seasoned.begin();
+    seasoned.begin(0);
     seasoned.end();
     answer('a', 'failed');
     await start('a');

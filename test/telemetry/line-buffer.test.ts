@@ -5,15 +5,15 @@ import { LineBuffer } from '../../src/telemetry/line-buffer.ts';
 class Destination {
   readonly written: string[] = [];
   full = false;
-  #onDrop: (text: string) => void = () => undefined;
+  #onDrop: (bytes: Buffer) => void = () => undefined;
 
-  write(text: string): boolean {
-    if (this.full) this.#onDrop(text);
-    else this.written.push(text);
+  write(bytes: Buffer): boolean {
+    if (this.full) this.#onDrop(bytes);
+    else this.written.push(bytes.toString());
     return !this.full;
   }
 
-  on(_event: 'drop', listener: (text: string) => void): void {
+  on(_event: 'drop', listener: (bytes: Buffer) => void): void {
     this.#onDrop = listener;
   }
 
@@ -36,6 +36,26 @@ test('lines are handed on in batches and in order', () => {
   expect(destination.written.length).toBeLessThan(10);
   lines.flush();
   expect(destination.take()).toBe(all.join(''));
+});
+
+test('a line longer than a batch, and one of other letters than English ones, come out as they went in', () => {
+  const destination = new Destination();
+  const lines = buffer(destination);
+  const all = ['short\n', `${'long '.repeat(20_000)}\n`, 'weiß, 語, 🚀\n', 'short\n'];
+  for (const line of all) lines.write(line);
+  lines.flush();
+  expect(destination.take()).toBe(all.join(''));
+});
+
+test('what was handed on stays as it was while more is gathered', () => {
+  const kept: Buffer[] = [];
+  const lines = new LineBuffer({ write: (bytes) => kept.push(bytes) > 0, on: () => undefined }, () => 0);
+  const all = Array.from({ length: 100 }, (_, number) => `line ${number}\n`);
+  for (const line of all) {
+    lines.write(line);
+    lines.flush();
+  }
+  expect(Buffer.concat(kept).toString()).toBe(all.join(''));
 });
 
 test('a flush of nothing writes nothing', () => {

@@ -30,7 +30,8 @@ export class ConnectionWatch {
     if (!socket) return;
     const reused = this.#used.has(socket);
     if (!reused) this.#used.add(socket);
-    this.#sending = starting;
+    // Of others no stream follows: whoever waited for one would be kept.
+    if (speaksHttp2(socket)) this.#sending = starting;
     starting.onConnection(socket, reused);
   };
 
@@ -56,3 +57,5 @@ export class ConnectionWatch {
     unsubscribe(STREAM_CREATED, this.#onStreamCreated);
   }
 }
+
+const speaksHttp2 = (socket: Socket): boolean => 'alpnProtocol' in socket && socket.alpnProtocol === 'h2';

@@ -154,7 +154,7 @@ it('a reload that is under way when everything is closed brings nothing to life 
   expect(own.clock.pendingTimers).toBe(0);
 });
 
-it('an address that is not free holds up nothing else, and is asked for again by the next reload', async () => {
+it('an address that is not free refuses the reload as a whole, and serves the next one', async () => {
   await using upstream = await scriptedUpstream([]);
   await using own = await ownSidecar(apiAt(upstream.origin));
   const taken = createServer().listen(0, '127.0.0.1');
@@ -162,12 +162,15 @@ it('an address that is not free holds up nothing else, and is asked for again by
   const { port } = taken.address() as AddressInfo;
   const agent = 'agent: { service: planner, address: "http://127.0.0.1:9", check: { tcp: {} } }';
   const yaml = `${apiAt(upstream.origin)}registry: { listen: "127.0.0.1:${port}" }\n${agent}\n`;
-  expect(await own.edit(yaml)).toMatchObject({ applied: true });
-  const [failed] = await own.until('internal-error');
-  expect(failed?.error.message).toContain('registry.listen');
-  expect(own.sidecar.agent.snapshot).toMatchObject({ service: 'planner' });
+  const refused = await own.edit(yaml);
+  expect(refused.applied).toBe(false);
+  expect(refused.problems).toMatchObject([
+    { message: expect.stringContaining(`127.0.0.1:${port} (registry.listen)`) as unknown },
+  ]);
+  expect([own.sidecar.agent.snapshot, own.sidecar.registry.view]).toEqual([undefined, undefined]);
   taken.close();
   await once(taken, 'close');
-  expect(await own.sidecar.reload('test')).toMatchObject({ applied: true, changed: false });
+  expect(await own.sidecar.reload('test')).toMatchObject({ applied: true, changed: true });
   expect(own.sidecar.registry.view?.listen).toMatchObject({ port });
+  expect(own.sidecar.agent.snapshot).toMatchObject({ service: 'planner' });
 });

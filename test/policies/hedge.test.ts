@@ -70,7 +70,7 @@ describe('hedge: an attempt that takes long', () => {
     await rig.clock.advance(60_000);
     expect(call.wire.gaps).toEqual([800, 800, 800]);
     // Never the endpoint that was asked last, also when all have been.
-    expect(trailOf(call)).toEqual(['a pending', 'b pending spare', 'c pending spare', 'a pending spare']);
+    expect(trailOf(call)).toEqual(['a pending', 'b pending spare', 'c pending spare', 'b pending spare']);
     call.exchange.cancellation.cancel('client-aborted');
   });
 

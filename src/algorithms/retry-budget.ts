@@ -40,9 +40,9 @@ export class RetryBudget {
     return true;
   }
 
-  /** One that was taken has not been made after all. */
-  giveBack(now: number): void {
-    this.#window.add('retries', now, -1);
+  /** One that was taken at `takenAt` has not been made after all. */
+  giveBack(takenAt: number, now: number): void {
+    this.#window.takeBack('retries', takenAt, now);
   }
 
   /** A retry that somebody else made: it cannot be refused, but leaves less for us. */

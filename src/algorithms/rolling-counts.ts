@@ -36,6 +36,16 @@ export class RollingCounts {
     this.#totals[counter] = (this.#totals[counter] as number) + amount;
   }
 
+  /** One that was counted at `at` does not count after all: where it was counted, or nowhere once it has aged out. */
+  takeBack(counter: number, at: number, now: number): void {
+    this.#roll(now);
+    const slice = Math.min(this.#newest, Math.floor(at / this.#sliceMs));
+    if (slice <= this.#newest - SLICES) return;
+    const index = slot(slice) * this.#width + counter;
+    this.#counts[index] = (this.#counts[index] as number) - 1;
+    this.#totals[counter] = (this.#totals[counter] as number) - 1;
+  }
+
   /** Sums over the window that ends now, one for each counter. To be read at once: they go on counting. */
   totals(now: number): Readonly<Float64Array> {
     this.#roll(now);

@@ -17,6 +17,11 @@ export class RollingWindow<Name extends string> {
     this.#counts.add(this.#names.indexOf(name), now, amount);
   }
 
+  /** One that was counted at `at` does not count after all. */
+  takeBack(name: Name, at: number, now: number): void {
+    this.#counts.takeBack(this.#names.indexOf(name), at, now);
+  }
+
   /** Sum over the window that ends now. */
   total(name: Name, now: number): number {
     return this.#counts.totals(now)[this.#names.indexOf(name)] as number;

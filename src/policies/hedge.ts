@@ -134,8 +134,8 @@ export class Hedge implements Policy<Exchange> {
   }
 
   /** A spare that was taken from the budget came to nothing: a policy below refused it. */
-  giveBack(): void {
-    this.#budget.giveBack(this.deps.clock.now());
+  giveBack(takenAt: number): void {
+    this.#budget.giveBack(takenAt, this.deps.clock.now());
   }
 
   snapshot(): Snapshot {
@@ -155,6 +155,8 @@ export class Hedge implements Policy<Exchange> {
 
 interface Runner {
   readonly spare: boolean;
+  /** When it was entered; a spare was taken from the budget then. */
+  readonly enteredAt: number;
   readonly cancellation: Cancellation;
   /** Undefined while it waits below, and for ever where it was refused there. */
   attempt: Attempt | undefined;
@@ -188,13 +190,15 @@ class Heat {
   }
 
   async run(): Promise<Outcome> {
-    this.#enter({ spare: false, cancellation: this.#cancellation, attempt: undefined });
+    this.#enter(false, this.#cancellation);
     const outcome = await this.#race.outcome;
     this.#stopTimer();
     return outcome;
   }
 
-  #enter(runner: Runner): void {
+  #enter(spare: boolean, cancellation: Cancellation): void {
+    const enteredAt = this.#policy.deps.clock.now();
+    const runner: Runner = { spare, enteredAt, cancellation, attempt: undefined };
     const begun = (attempt: Attempt): void => this.#noteBegin(runner, attempt);
     this.#exchange.nextAttempt = runner.spare
       ? { backoffMs: 0, freshConnection: false, spare: true, begun }
@@ -231,7 +235,7 @@ class Heat {
     if (replayable && !shareable) return this.#fireAfter(delayMs);
     const why = this.#policy.refusal(this.#exchange, delayMs);
     if (why) this.#refused(why);
-    else this.#enter({ spare: true, cancellation: new Cancellation(this.#cancellation), attempt: undefined });
+    else this.#enter(true, new Cancellation(this.#cancellation));
   }
 
   #refused(why: HedgeRefusal): void {
@@ -248,7 +252,7 @@ class Heat {
       return;
     }
     if (!spare) return;
-    this.#policy.giveBack();
+    this.#policy.giveBack(runner.enteredAt);
     if (attempt) this.#spares -= 1;
     this.#stopTimer();
     if (!this.#race.over) this.#refused(outcome.reason);

@@ -68,7 +68,7 @@ export const redisSchema = z
       .describe('What every key begins with. Sidecars with the same prefix share.'),
     timeout: positiveDuration
       .prefault('50ms')
-      .describe('Longest wait for an answer. After it the sidecar decides by itself until Redis is back.'),
+      .describe('Longest wait for an answer. After it the sidecar decides by itself.'),
     connectTimeout: positiveDuration
       .prefault('1s')
       .describe('Longest wait for a connection, TLS and authentication included.'),

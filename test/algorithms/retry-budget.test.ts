@@ -38,6 +38,18 @@ describe('RetryBudget', () => {
     expect(budget.withdraw(10_000)).toBe(true);
   });
 
+  it('is given back where it was taken: neither a slice later nor when it has aged out is there one too many', () => {
+    const budget = new RetryBudget(OPTIONS);
+    budget.withdraw(999);
+    budget.giveBack(999, 1_001);
+    expect([1_001, 10_000, 11_000].map((now) => budget.remaining(now))).toEqual([3, 3, 3]);
+    budget.withdraw(11_000);
+    budget.giveBack(11_000, 25_000);
+    expect(budget.remaining(25_000)).toBe(3);
+    for (let i = 0; i < 4; i++) budget.withdraw(25_000);
+    expect(budget.remaining(25_000)).toBe(0);
+  });
+
   it('forgets traffic, too: a share of yesterday’s requests is none', () => {
     const budget = new RetryBudget(OPTIONS);
     for (let i = 0; i < 1_000; i++) budget.deposit(0);

@@ -8,7 +8,9 @@ import { WARM_UP, countingService, load } from '../stores/shared-rig.ts';
 
 const PER_SECOND = 20;
 /** A machine with much to do may stand still for a while: what comes back meanwhile is not lost. */
-const BURST = 20;
+const BURST = 60;
+const SECONDS = 5;
+const POLL = { interval: 5, timeout: 10_000 };
 
 const upstreams = (origin: string, rateLimit: string): string =>
   `{ api: { route: /api, endpoints: [{ url: '${origin}' }], policies: { retry: false, circuitBreaker: false, rateLimit: ${rateLimit} } } }`;
@@ -31,15 +33,16 @@ describe.skipIf(!hasRedis)('sidecars with a shared limit', () => {
     await using two = await start();
     const ports = [one.port, two.port];
     await load({ ports, perSecond: 100, seconds: 0.5, path: `/free${WARM_UP}` });
-    const { statuses, sent, lasted, answeredAfter } = await load({
+    const { statuses, sent, answeredAfter } = await load({
       ...{ ports, path: '/api/x' },
       perSecond: 10 * PER_SECOND,
-      seconds: 5,
+      seconds: SECONDS,
     });
     const allowedIn = (time: number): number => BURST + PER_SECOND * time;
     expect(service.calls / allowedIn(answeredAfter)).toBeLessThan(1.05);
-    expect(service.calls / allowedIn(service.lasted)).toBeGreaterThan(0.95);
-    expect(sent).toBeGreaterThan(10 * PER_SECOND * lasted * 0.95);
+    // The last of them may have been noted late.
+    expect(service.calls / allowedIn(Math.min(service.lasted, SECONDS))).toBeGreaterThan(0.95);
+    expect(sent).toBe(10 * PER_SECOND * SECONDS);
     expect(statuses).toEqual({ '200': service.calls, '429': sent - service.calls });
   }, 40_000);
 
@@ -59,19 +62,23 @@ describe.skipIf(!hasRedis)('sidecars with a shared limit', () => {
     await using redis = await startRedis();
     await using service = await countingService();
     const wide = '{ requests: 100000, per: 1s }';
-    const config = `${stateAt(redis.url, '200ms')}upstreams: ${upstreams(service.origin, wide)}`;
+    const config = `${stateAt(redis.url)}upstreams: ${upstreams(service.origin, wide)}`;
     await using sidecar = await startSidecar(config);
     const ports = [sidecar.port];
-    const running = load({ ports, perSecond: 150, seconds: 3, path: '/api/x' });
-    await expect.poll(() => service.calls, { interval: 5 }).toBeGreaterThan(40);
+    let isOver = false;
+    const running = load({ ports, perSecond: 100, seconds: 60, path: '/api/x', enough: () => isOver });
+    await expect.poll(() => service.calls, POLL).toBeGreaterThan(40);
     await redis.kill();
     await sidecar.waitForEvent('store-away');
     const before = service.calls;
-    await expect.poll(() => service.calls, { interval: 5 }).toBeGreaterThan(before + 40);
+    await expect.poll(() => service.calls, POLL).toBeGreaterThan(before + 40);
     expect(await sidecar.metric('outrigger_store_up')).toBe(0);
     await redis.start();
     const [back] = await sidecar.waitForEvent('store-back');
     expect(back?.awayMs).toBeGreaterThan(0);
+    const after = service.calls;
+    await expect.poll(() => service.calls, POLL).toBeGreaterThan(after + 40);
+    isOver = true;
     const { statuses, sent } = await running;
     expect(statuses).toEqual({ '200': sent });
     expect(service.calls).toBe(sent);
@@ -81,31 +88,35 @@ describe.skipIf(!hasRedis)('sidecars with a shared limit', () => {
     expect(sidecar.logLines().map(({ msg }) => msg)).toEqual(
       expect.arrayContaining(['Redis is away; deciding locally', 'Redis is back']),
     );
-  });
+  }, 60_000);
 
-  it('a Redis that stands still costs one bounded wait, then nothing, and is shared again afterwards', async () => {
+  it('a Redis that stands still costs a few bounded waits, then nothing, and is shared again afterwards', async () => {
     await using redis = await startRedis();
     await using service = await countingService();
-    const narrow = '{ requests: 5, per: 1h }';
-    const config = `${stateAt(redis.url, '250ms')}upstreams: ${upstreams(service.origin, narrow)}`;
+    const narrow = '{ requests: 20, per: 1h }';
+    const config = `${stateAt(redis.url, '1s')}upstreams: ${upstreams(service.origin, narrow)}`;
     await using sidecar = await startSidecar(config);
     const call = async (): Promise<number> => (await request(sidecar.port, { path: '/api/x' })).status;
+    const admitted = async (): Promise<number> => {
+      let calls = 0;
+      while ((await call()) === 200) calls += 1;
+      return calls;
+    };
     expect([await call(), await call()]).toEqual([200, 200]);
     redis.freeze();
     const startedAt = performance.now();
     expect(await call()).toBe(200);
-    expect(performance.now() - startedAt).toBeGreaterThanOrEqual(249);
-    // Its own bucket goes on from the three that it had heard of, and one call has been taken from it.
-    const statuses = [];
-    for (let i = 0; i < 4; i++) statuses.push(await call());
-    expect(statuses).toEqual([200, 200, 429, 429]);
-    // None of them waited for Redis.
-    expect(await sidecar.metric('outrigger_store_commands_total', { result: 'late' })).toBe(1);
+    expect(performance.now() - startedAt).toBeGreaterThanOrEqual(999);
+    let waited = 1;
+    for (; sidecar.eventsNamed('store-away').length === 0; waited++) expect(await call()).toBe(200);
+    // Its own bucket goes on from the 18 that it had heard of, and nobody waits for Redis any more.
+    expect(await admitted()).toBe(18 - waited);
+    expect(await sidecar.metric('outrigger_store_commands_total', { result: 'late' })).toBe(waited);
     redis.thaw();
     await sidecar.waitForEvent('store-back');
-    // Of the shared bucket three were taken, one of them by the command that came too late.
-    expect([await call(), await call(), await call()]).toEqual([200, 200, 429]);
-  });
+    // Of the shared bucket were taken the first two, and those of the commands that came too late.
+    expect(await admitted()).toBe(18 - waited);
+  }, 30_000);
 
   it('a sidecar starts and serves without Redis, and shares as soon as there is one', async () => {
     await using redis = await startRedis();

@@ -241,9 +241,8 @@ describe.skipIf(!hasRedis)('answers in Redis', () => {
     const impatient = await connect('1s');
     const shelf = redisAnswers(impatient, memoryAnswers(systemClock), systemClock).open('away', BOUNDS);
     server.freeze();
-    // The first to notice waits for its time; nobody after it.
-    expect(await shelf.get(key('g'))).toBeUndefined();
-    expect(impatient.up).toBe(false);
+    // A few wait for their time; nobody after them.
+    while (impatient.up) expect(await shelf.get(key('g'))).toBeUndefined();
     shelf.put(key('g'), cached('local'), HOUR);
     expect(textOf(shelf.get(key('g')) as Found)).toBe('local');
     expect(await shelf.purge({})).toBeUndefined();

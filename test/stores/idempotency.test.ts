@@ -187,8 +187,8 @@ describe.skipIf(!hasRedis)('keys in Redis', () => {
     for (const one of connections.splice(0)) one.dispose();
   });
 
-  async function connect(): Promise<RedisConnection> {
-    const options = redisSchema.parse({ url: server.url, timeout: '2s' });
+  async function connect(url = server.url): Promise<RedisConnection> {
+    const options = redisSchema.parse({ url, timeout: '2s' });
     const deps = { clock: systemClock, random: systemRandom, emit: () => undefined };
     const connection = new RedisConnection(options, deps);
     connections.push(connection);
@@ -231,6 +231,21 @@ describe.skipIf(!hasRedis)('keys in Redis', () => {
       expect(replies.filter(({ kind }) => kind === 'claimed')).toHaveLength(1);
       expect(replies.filter(({ kind }) => kind === 'running')).toHaveLength(3);
     }
+  });
+
+  it('that were claimed while Redis was away it is told as soon as it is back, long before they are renewed', async () => {
+    await using own = await startRedis();
+    const connection = await connect(own.url);
+    const store = openRedisIdempotency(connection, local, systemClock)(BOUNDS);
+    await own.kill();
+    await expect.poll(() => connection.up, { timeout: 10_000 }).toBe(false);
+    const [running, over] = [ask(), ask()];
+    expect(await claimed(store, running)).toMatchObject({ shared: false });
+    store.release(await claimed(store, over));
+    await own.start();
+    const stateOf = (request: ClaimRequest) => own.cli('HGET', hash(request), 's');
+    await expect.poll(() => stateOf(running), { timeout: 10_000 }).toBe('r');
+    expect(await stateOf(over)).toBe('');
   });
 
   it('tell other sidecars what became of a call, and that it runs until then', async () => {

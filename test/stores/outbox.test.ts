@@ -26,6 +26,16 @@ describe('Outbox', () => {
     expect([heard, outbox.size, clock.pendingTimers]).toEqual([['a', 'b', 'c'], 0, 0]);
   });
 
+  it('does not say what was taken back', async () => {
+    const { clock, connection, outbox, heard, say } = box();
+    const takeBack = outbox.add(say('a'));
+    outbox.add(say('b'));
+    takeBack();
+    connection.up = true;
+    await clock.advance(500);
+    expect([heard, outbox.size]).toEqual([['b'], 0]);
+  });
+
   it('stops where it is not heard any more, and begins there again', async () => {
     const { clock, connection, outbox, heard, say } = box();
     connection.up = true;

@@ -1,12 +1,14 @@
 /** The way to Redis, with a real server at its end that is killed, frozen and misconfigured. */
 import { afterEach, describe, expect, it } from 'vitest';
 import { systemClock } from '../../src/core/clock.ts';
+import type { Clock } from '../../src/core/clock.ts';
 import type { Emit, EventMap, EventName } from '../../src/core/events.ts';
 import { systemRandom } from '../../src/core/random.ts';
 import { redisSchema } from '../../src/schema/redis.ts';
 import { RedisConnection } from '../../src/stores/redis/connection.ts';
 import { redisScript } from '../../src/stores/redis/script.ts';
 import { Conditions } from '../support/conditions.ts';
+import { FakeClock } from '../support/fake-clock.ts';
 import { hasRedis, startRedis } from '../support/redis-server.ts';
 import { tlsFile } from '../support/tls/identities.ts';
 
@@ -45,9 +47,9 @@ afterEach(() => {
   for (const one of opened.splice(0)) one.dispose();
 });
 
-async function connect(options: object) {
+async function connect(options: object, clock: Clock = systemClock) {
   const heard = new Heard();
-  const deps = { clock: systemClock, random: systemRandom, emit: heard.emit };
+  const deps = { clock, random: systemRandom, emit: heard.emit };
   // Two shared cores: a busy neighbour must not look like a slow server.
   const connection = new RedisConnection(
     redisSchema.parse({ timeout: '300ms', connectTimeout: '10s', ...options }),
@@ -116,7 +118,7 @@ describe.skipIf(!hasRedis)('the connection to Redis', () => {
     expect(heard.of('store-away')).toHaveLength(1);
   });
 
-  it('waits once for a server that stands still, then not at all, until it moves again', async () => {
+  it('waits a few times for a server that stands still, then not at all, until it moves again', async () => {
     await using server = await startRedis();
     const { connection, heard } = await connect({ url: server.url });
     server.freeze();
@@ -124,13 +126,46 @@ describe.skipIf(!hasRedis)('the connection to Redis', () => {
     await Promise.all([1, 2, 3].map(() => connection.run(ECHO, ['k'], [])));
     const waited = performance.now() - startedAt;
     expect(waited).toBeGreaterThanOrEqual(299);
+    expect(connection.up).toBe(true);
+    while (connection.up) expect(await connection.run(ECHO, ['k'], [])).toBeUndefined();
+    const waits = heard.of('store-command').length;
     for (let i = 0; i < 200; i++) expect(await connection.run(ECHO, ['k'], [])).toBeUndefined();
     const results = heard.of('store-command').map(({ result }) => result);
-    expect(results.slice(0, 3)).toEqual(['late', 'late', 'late']);
-    expect(new Set(results.slice(3))).toEqual(new Set(['away']));
+    expect(new Set(results.slice(0, waits))).toEqual(new Set(['late']));
+    expect(results.slice(waits)).toEqual(Array.from({ length: 200 }, () => 'away'));
     server.thaw();
     await heard.until('store-back');
     expect(heard.of('store-away')).toEqual([{ reason: 'timeout' }]);
+  });
+
+  it('decides alone for one late reply, and goes on asking', async () => {
+    await using server = await startRedis();
+    const { connection, heard } = await connect({ url: server.url });
+    server.freeze();
+    const pending = [connection.run(ECHO, ['k'], []), connection.run(ECHO, ['k'], [])];
+    expect(await Promise.all(pending)).toEqual([undefined, undefined]);
+    server.thaw();
+    await expect
+      .poll(() => connection.run(ECHO, ['k'], ['v']), { timeout: 10_000 })
+      .toEqual(['outrigger:k', 'v']);
+    expect(heard.of('store-command').map(({ result }) => result)).not.toContain('away');
+    expect(heard.of('store-away')).toEqual([]);
+  });
+
+  it('looks at once whether a server is back from which a late reply comes', async () => {
+    await using server = await startRedis();
+    const clock = new FakeClock();
+    const { connection, heard } = await connect({ url: server.url }, clock);
+    expect(await connection.run(ECHO, ['k'], ['v'])).toEqual(['outrigger:k', 'v']);
+    server.freeze();
+    const pending = connection.run(ECHO, ['k'], []);
+    while (connection.up) await clock.advance(1);
+    expect(await pending).toBeUndefined();
+    server.thaw();
+    // No time passes until then: no probe was due.
+    await heard.until('store-back');
+    expect(await connection.run(ECHO, ['k'], ['v'])).toEqual(['outrigger:k', 'v']);
+    expect([heard.of('store-away').length, heard.of('store-back').length]).toEqual([1, 1]);
   });
 
   it('does not take its own standstill for that of the server', async () => {
@@ -148,8 +183,8 @@ describe.skipIf(!hasRedis)('the connection to Redis', () => {
 
   it('is not back while answers still come too late', async () => {
     await using server = await startRedis();
-    const { connection, heard } = await connect({ url: server.url, timeout: '200ms' });
-    expect(await connection.run(LOOP, ['k'], [900])).toBeUndefined();
+    const { connection, heard } = await connect({ url: server.url, timeout: '100ms' });
+    expect(await connection.run(LOOP, ['k'], [1_500])).toBeUndefined();
     await heard.until('store-back');
     expect(heard.of('store-back')[0]?.awayMs).toBeGreaterThan(500);
     expect(heard.of('store-away')).toEqual([{ reason: 'timeout' }]);

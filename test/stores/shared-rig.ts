@@ -41,6 +41,8 @@ export interface LoadOptions {
   readonly perSecond: number;
   readonly seconds: number;
   readonly path: string;
+  /** Ends it before its time. */
+  readonly enough?: () => boolean;
 }
 
 export interface LoadResult {
@@ -56,7 +58,7 @@ export interface LoadResult {
 const TICK_MS = 20;
 
 /** So many calls a second, whatever becomes of them, in turn to each port. */
-export async function load({ ports, perSecond, seconds, path }: LoadOptions): Promise<LoadResult> {
+export async function load({ ports, perSecond, seconds, path, enough }: LoadOptions): Promise<LoadResult> {
   const statuses: Record<string, number> = {};
   const calls: Promise<void>[] = [];
   const call = async (port: number): Promise<void> => {
@@ -75,7 +77,7 @@ export async function load({ ports, perSecond, seconds, path }: LoadOptions): Pr
     // Ticks may come late: what is due by now is due.
     while (calls.length < Math.min(elapsed(), seconds) * perSecond)
       calls.push(call(ports[calls.length % ports.length] ?? 0));
-    if (elapsed() >= seconds) break;
+    if (elapsed() >= seconds || enough?.()) break;
   }
   const lasted = elapsed();
   await Promise.all(calls);

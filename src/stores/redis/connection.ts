@@ -1,7 +1,7 @@
 /**
  * The way to the Redis server that sidecars share. It is never waited for longer than a bound: a command gets its reply
- * in time, or nothing, and whoever asked decides without. Once that happened, nobody waits any more until a probe in the
- * background has found Redis back.
+ * in time, or nothing, and whoever asked decides without. Once that has happened several times in a row, or the connection
+ * is lost, nobody waits any more until a probe in the background has found Redis back.
  */
 import type { Clock, TimerHandle } from '../../core/clock.ts';
 import type { Emit } from '../../core/events.ts';
@@ -10,6 +10,7 @@ import type { RedisOptions } from '../../schema/redis.ts';
 import { RedisClient, loadLibrary } from './client.ts';
 import type { Reply } from './client.ts';
 import { errorCode } from './error-code.ts';
+import { Lateness, afterReading } from './lateness.ts';
 import { ProbeDelays } from './probe-delays.ts';
 import { redisScript } from './script.ts';
 import type { RedisScript } from './script.ts';
@@ -19,7 +20,7 @@ export type CommandResult = 'ok' | 'late' | 'failed' | 'away';
 
 declare module '../../core/events.ts' {
   interface EventMap {
-    /** Redis does not answer, not in time, or only with errors: everyone decides locally. Once an outage. */
+    /** Redis does not answer, not in time again and again, or with errors: everyone decides locally. Once an outage. */
     'store-away': { readonly reason: string };
     /** Redis is shared again. */
     'store-back': { readonly reason: string; readonly awayMs: number };
@@ -43,13 +44,14 @@ type State =
 
 /** A command that waits for its reply. */
 interface UnderWay {
-  end(result: 'late' | 'failed'): void;
+  end(result: 'late' | 'failed'): unknown;
 }
 
 export class RedisConnection {
   readonly #options: RedisOptions;
   readonly #deps: RedisDeps;
   readonly #delays: ProbeDelays;
+  readonly #lateness: Lateness;
   readonly #underWay = new Set<UnderWay>();
   #state: State = 'new';
   #client: RedisClient | undefined;
@@ -61,6 +63,7 @@ export class RedisConnection {
     this.#options = options;
     this.#deps = deps;
     this.#delays = new ProbeDelays(deps.random);
+    this.#lateness = new Lateness(deps.clock, options.timeout, () => this.#lost(this.#client, 'timeout'));
   }
 
   /** Redis is asked. */
@@ -110,6 +113,7 @@ export class RedisConnection {
     if (this.#probeTimer) this.#deps.clock.clearTimer(this.#probeTimer);
     this.#probeTimer = undefined;
     this.#state = 'closed';
+    this.#lateness.over();
     this.#endAll('failed');
     this.#dropClient();
   }
@@ -122,21 +126,25 @@ export class RedisConnection {
     const { clock, emit } = this.#deps;
     const startedAt = clock.now();
     return new Promise((resolve) => {
-      const settle = (result: CommandResult, reply?: Reply): void => {
-        if (!this.#underWay.delete(command)) return;
-        clock.clearTimer(timer);
+      /** False: it is over already. */
+      const settle = (result: CommandResult, reply?: Reply): boolean => {
+        if (!this.#underWay.delete(command)) return false;
+        callOff();
         emit('store-command', { script, result, tookMs: clock.now() - startedAt });
         resolve(reply);
+        return true;
       };
-      const command: UnderWay = { end: (result) => settle(result) };
+      const command: UnderWay = { end: settle };
       this.#underWay.add(command);
-      const tooLate = (): void => this.#lost(client, 'timeout');
-      let timer = clock.setTimer(this.#options.timeout, () => {
-        // If it was this process that was busy, the reply is here already and only has to be read.
-        timer = clock.setTimer(0, tooLate);
+      const callOff = afterReading(clock, this.#options.timeout, () => {
+        settle('late');
+        this.#lateness.late();
       });
       pending.then(
-        (reply) => settle('ok', reply),
+        (reply) => {
+          if (settle('ok', reply)) this.#lateness.over();
+          else this.#cameLate(client);
+        },
         (error: unknown) => {
           settle('failed');
           this.#lost(client, errorCode(error));
@@ -169,13 +177,24 @@ export class RedisConnection {
     }
   }
 
-  /** From now on nobody waits. Said by whoever notices first; `client` may be a former one. */
-  #lost(client: RedisClient, reason: string): void {
+  /** Redis lives: it need not be waited for to be probed. */
+  #cameLate(client: RedisClient): void {
     if (client !== this.#client) return;
+    this.#lateness.cameLate();
+    if (this.#state !== 'away' || !this.#probeTimer) return;
+    this.#deps.clock.clearTimer(this.#probeTimer);
+    this.#probeTimer = undefined;
+    void this.#probe();
+  }
+
+  /** From now on nobody waits. Said by whoever notices first; `client` may be a former one. */
+  #lost(client: RedisClient | undefined, reason: string): void {
+    if (!client || client !== this.#client) return;
     if (this.#state === 'away' && this.#probeTimer) this.#dropClient();
     if (this.#state !== 'up') return;
     // Replies come in order: one that is late may yet come, and the connection serves again.
     if (reason !== 'timeout') this.#dropClient();
+    this.#lateness.over();
     this.#delays.lost(this.#deps.clock.now());
     this.#goAway(reason);
     this.#endAll(reason === 'timeout' ? 'late' : 'failed');
@@ -241,12 +260,13 @@ export class RedisConnection {
     return client.connect((error) => this.#lost(client, errorCode(error)));
   }
 
-  /** The first answer may have waited behind others, or for this process to come to it; the second must be in time. */
+  /** The first answer may have waited behind others; the second must be in time, as any other. */
   async #answersPromptly(client: RedisClient): Promise<boolean> {
     for (const _try of [1, 2]) {
-      const startedAt = this.#deps.clock.now();
-      await this.#evaluate(client, PROBE, { keys: ['probe'], args: [] });
-      if (this.#deps.clock.now() - startedAt <= this.#options.timeout) return true;
+      let isLate = false;
+      const callOff = afterReading(this.#deps.clock, this.#options.timeout, () => (isLate = true));
+      await this.#evaluate(client, PROBE, { keys: ['probe'], args: [] }).finally(callOff);
+      if (!isLate) return true;
     }
     return false;
   }

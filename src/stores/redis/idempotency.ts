@@ -40,6 +40,8 @@ export class RedisIdempotency implements IdempotencyStore {
   readonly #owner: string;
   /** Fingerprints of the requests that Redis is being asked for, by key. */
   readonly #asking = new Map<string, string>();
+  /** Claims that Redis has not been heard to know, by token: each takes back what it is yet to be told. */
+  readonly #untold = new Map<string, () => void>();
 
   constructor(connection: RedisConnection, own: MemoryIdempotency, init: RedisIdempotencyInit) {
     this.#connection = connection;
@@ -65,25 +67,31 @@ export class RedisIdempotency implements IdempotencyStore {
     const asked = this.#asking.get(key);
     if (asked !== undefined) return { kind: 'running', fingerprint: asked };
     this.#asking.set(key, fingerprint);
-    const reply = await this.#ask(request);
-    this.#asking.delete(key);
-    return reply;
+    try {
+      return await this.#ask(request);
+    } finally {
+      this.#asking.delete(key);
+    }
   }
 
   async #ask(request: ClaimRequest): Promise<ClaimReply> {
     const token = randomUUID();
-    const reply = this.#connection.up ? await this.#claimShared(request, token) : undefined;
+    const asked = this.#connection.up;
+    const reply = asked ? await this.#claimShared(request, token) : undefined;
     if (reply) return reply;
-    if (request.whenAway === 'run') return this.own.keep(request, token, false) ?? { kind: 'full' };
-    return { kind: 'away' };
+    const kept = request.whenAway === 'run' ? this.own.keep(request, token, false) : undefined;
+    if (kept) this.#tellLater(kept.claim);
+    // Redis may have granted it all the same.
+    else if (asked) this.#tellReleased({ key: request.key, token });
+    return kept ?? { kind: request.whenAway === 'run' ? 'full' : 'away' };
   }
 
   renew(claim: KeyClaim): void {
-    const args = [claim.token, this.#owner, claim.fingerprint, claim.leaseMs, this.#leftMs(claim)];
-    void this.#connection.run(RENEW, [keyOf(claim)], args);
+    void this.#tellHeld(claim);
   }
 
   complete(claim: KeyClaim, result: KeyedResult): void {
+    this.#takeBack(claim);
     this.own.complete(claim, result);
     // Its time was over before it was: nothing is kept of it.
     if (this.#leftMs(claim) <= 0) return this.#tellReleased(claim);
@@ -95,6 +103,7 @@ export class RedisIdempotency implements IdempotencyStore {
   }
 
   release(claim: KeyClaim): void {
+    this.#takeBack(claim);
     this.own.release(claim);
     this.#tellReleased(claim);
   }
@@ -103,21 +112,37 @@ export class RedisIdempotency implements IdempotencyStore {
     const { key, fingerprint, leaseMs, ttlMs, runAgain } = request;
     const args = [token, this.#owner, fingerprint, leaseMs, ttlMs, runAgain ? '1' : '0'];
     const reply = await this.#connection.run<Reply>(CLAIM, [keyOf(request)], args, { binary: true });
-    const expiresAt = this.#clock.now() + ttlMs;
-    const claim: KeyClaim = { key, fingerprint, token, leaseMs, expiresAt, shared: true };
-    if (!reply) {
-      // Redis may have granted it all the same.
-      if (request.whenAway === 'refuse') this.#tellReleased(claim);
-      return undefined;
-    }
+    if (!reply) return undefined;
     const [state, theirs, body] = reply;
     if (theirs && body) return told(textOf(state), textOf(theirs), body);
     const kept = this.own.keep(request, token, true);
-    if (!kept) this.#tellReleased(claim);
+    if (!kept) this.#tellReleased({ key, token });
     return kept ?? { kind: 'full' };
   }
 
-  #tellReleased(claim: KeyClaim): void {
+  /** Makes a claim known that nobody was heard to grant, or makes it last. Somebody else's stays what it is. */
+  #tellHeld(claim: KeyClaim): Promise<unknown> {
+    const args = [claim.token, this.#owner, claim.fingerprint, claim.leaseMs, this.#leftMs(claim)];
+    return this.#connection.run(RENEW, [keyOf(claim)], args);
+  }
+
+  /** As soon as Redis answers, not only when the claim is to be renewed. */
+  #tellLater(claim: KeyClaim): void {
+    const takeBack = this.#outbox.add(async () => {
+      const heard = await this.#tellHeld(claim);
+      if (heard !== undefined) this.#untold.delete(claim.token);
+      return heard;
+    });
+    this.#untold.set(claim.token, takeBack);
+  }
+
+  /** It is over: were Redis told now that it runs, it would run for ever. */
+  #takeBack({ token }: KeyClaim): void {
+    this.#untold.get(token)?.();
+    this.#untold.delete(token);
+  }
+
+  #tellReleased(claim: Pick<KeyClaim, 'key' | 'token'>): void {
     const tell = (): Promise<unknown> => this.#connection.run(RELEASE, [keyOf(claim)], [claim.token]);
     this.#send(tell(), tell);
   }

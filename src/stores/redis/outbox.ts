@@ -35,12 +35,17 @@ export class Outbox {
     return this.#waiting.size;
   }
 
-  /** Keeps a message that did not get through. */
-  add(message: Message): void {
+  /**
+   * Keeps a message that did not get through.
+   * @returns takes it back: it is not sent any more
+   */
+  add(message: Message): () => void {
     const [oldest] = this.#waiting;
     if (oldest && this.#waiting.size >= MAX_WAITING) this.#waiting.delete(oldest);
-    this.#waiting.add({ message, until: this.#clock.now() + GIVE_UP_MS });
+    const waiting = { message, until: this.#clock.now() + GIVE_UP_MS };
+    this.#waiting.add(waiting);
     this.#arm();
+    return () => void this.#waiting.delete(waiting);
   }
 
   /** One timer at a time, which stays set until what it began is over. */

@@ -10,6 +10,7 @@ import type { Config } from './config/schema.ts';
 import { watchFiles } from './files/watch.ts';
 import type { Clock } from './core/clock.ts';
 import { systemClock } from './core/clock.ts';
+import type { EndpointState } from './core/endpoint.ts';
 import type { Random } from './core/random.ts';
 import { systemRandom } from './core/random.ts';
 import { ConfigKeys } from './keys/config-keys.ts';
@@ -53,9 +54,11 @@ const WORTH_WRITING = [
   'breaker-changed',
   'credential-cooling',
   'credential-out',
-  'endpoint-changed',
   'endpoint-ejected',
 ] as const;
+
+/** States that an operator decides on. Others come and go by the hundred, and are found out again. */
+const DECIDED: ReadonlySet<EndpointState> = new Set<EndpointState>(['draining', 'disabled']);
 
 export class Sidecar {
   readonly bus = new Bus();
@@ -178,6 +181,9 @@ export class Sidecar {
     this.log.listen(this.bus);
     this.#state.start(() => new Map([...this.supervisor.parts, ...this.registry.parts]));
     for (const change of WORTH_WRITING) this.bus.on(change, () => this.#state.writeSoon());
+    this.bus.on('endpoint-changed', ({ from, to }) => {
+      if (DECIDED.has(from) || DECIDED.has(to)) this.#state.writeSoon();
+    });
     await this.admin.listen(config.server.admin);
     await this.#configure(config, true);
     const { hash } = this.supervisor.runtime;

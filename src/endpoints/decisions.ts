@@ -14,8 +14,8 @@ interface Kept {
 
 /** For so long after the endpoint left. An address that long out of use may be somebody else's. */
 const KEPT_MS = 3_600_000;
-/** The one that was kept first gives way. */
-const MAX_KEPT = 1_000;
+/** As many as an upstream has endpoints: at a restart all of them are yet to come. The one that was kept first gives way. */
+const MAX_KEPT = 10_000;
 
 export class Decisions {
   /** By digests: paths may hold secrets, and this is written to a file. */
@@ -43,13 +43,14 @@ export class Decisions {
   ): PersistentState | undefined {
     for (const [id, { until }] of this.#kept) if (now >= until) this.#kept.delete(id);
     const decided = listed.filter(({ operation }) => operation !== 'enabled');
+    // Those that are listed last: of too many the first give way.
     const decisions = [
-      ...decided.map(({ endpoint, operation }) => ({ id: idOf(endpoint), decision: operation, until: null })),
       ...[...this.#kept].map(([id, { decision, until }]) => ({
         id,
         decision,
         until: instants.toSaved(until),
       })),
+      ...decided.map(({ endpoint, operation }) => ({ id: idOf(endpoint), decision: operation, until: null })),
     ];
     return decisions.length > 0 ? { decisions } : undefined;
   }

@@ -22,6 +22,13 @@ export class EndpointNames {
     return this.#named.get(originOf(name))?.get(name);
   }
 
+  /** Its name is its own, whoever was given it meanwhile. */
+  keep(endpoint: Endpoint): void {
+    const origin = originOf(endpoint.name);
+    const known = this.#named.get(origin) ?? new Map<string, Unnamed>();
+    this.#named.set(origin, known.set(endpoint.name, endpoint));
+  }
+
   /** It is gone; not so whoever has got its name meanwhile. */
   forget(endpoint: Endpoint): void {
     const known = this.whoIs(endpoint.name);

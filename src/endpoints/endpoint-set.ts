@@ -150,7 +150,11 @@ export class EndpointSet {
 
   /** The configuration that was to take over is refused: what it had on its list besides is forgotten. */
   insist(): void {
-    if (this.#inForce) this.#deps.roster.follow(this);
+    if (!this.#inForce) return;
+    const { roster } = this.#deps;
+    // Where it had others at the same addresses, their names became those others'.
+    for (const { endpoint } of this.#members) roster.names.keep(endpoint);
+    roster.follow(this);
   }
 
   /** From now on the list stays as it is. */

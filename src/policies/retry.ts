@@ -145,18 +145,18 @@ export class Retry implements Policy<Exchange> {
     // Waits belong to exchanges and end with them.
   }
 
-  /** Keeps what a try says of the upstream: a failure at once, the rest when its body has ended. */
+  /** Keeps what a try says of the upstream: a failure and a tunnel at once, the rest when its body has ended. */
   #learn(health: CallHealth, exchange: Exchange, outcome: Outcome): void {
     if (outcome.kind === 'rejection' || exchange.pinnedTo !== undefined || isStale(outcome)) return;
     const attempt = exchange.attempts[(outcome.attempt ?? 0) - 1];
-    if (attempt?.endpointsFault) return;
     const ended = (completion?: Completion): void => {
       const { result } = finalVerdict(outcome, completion);
-      if (result === 'neutral') return;
+      if (result === 'neutral' || attempt?.endpointsFault) return;
       const call = { failed: result === 'failure', timedOut: isTimeout(outcome, completion) };
       health.record({ ...call, latencyMs: attempt?.durationMs }, this.#deps.clock.now());
     };
-    if (outcome.kind === 'response' && outcome.verdict.result !== 'failure') outcome.body.onEnd(ended);
+    const promises = outcome.kind === 'response' && outcome.verdict.result !== 'failure' && !outcome.tunnel;
+    if (promises) outcome.body.onEnd(ended);
     else ended();
   }
 

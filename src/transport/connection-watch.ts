@@ -6,6 +6,7 @@
 import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import type { ClientHttp2Stream } from 'node:http2';
 import type { Socket } from 'node:net';
+import type { TLSSocket } from 'node:tls';
 
 const SEND_HEADERS = 'undici:client:sendHeaders';
 const STREAM_CREATED = 'http2.client.stream.created';
@@ -20,6 +21,7 @@ export interface ConnectionAware {
 export class ConnectionWatch {
   readonly #used = new WeakSet<Socket>();
   #starting: ConnectionAware | undefined;
+  /** Its stream comes next. */
   #sending: ConnectionAware | undefined;
 
   readonly #onSendHeaders = (message: unknown): void => {
@@ -30,8 +32,8 @@ export class ConnectionWatch {
     if (!socket) return;
     const reused = this.#used.has(socket);
     if (!reused) this.#used.add(socket);
-    // Of others no stream follows: whoever waited for one would be kept.
-    if (speaksHttp2(socket)) this.#sending = starting;
+    // Else the next stream is somebody else's, and whoever waits for it in vain is kept.
+    if ((socket as Partial<TLSSocket>).alpnProtocol === 'h2') this.#sending = starting;
     starting.onConnection(socket, reused);
   };
 
@@ -57,5 +59,3 @@ export class ConnectionWatch {
     unsubscribe(STREAM_CREATED, this.#onStreamCreated);
   }
 }
-
-const speaksHttp2 = (socket: Socket): boolean => 'alpnProtocol' in socket && socket.alpnProtocol === 'h2';

@@ -115,6 +115,27 @@ describe('a sidecar with state.dir', () => {
     await expectLearnt(second, upstreams.failing);
   });
 
+  it('that is killed a moment after an operator disabled an endpoint does not ask it when it is back', async () => {
+    await using upstreams = await stages();
+    const place = placeFor(upstreams.failing, upstreams.keyed, '1h');
+    {
+      await using killed = await run(place);
+      await expect.poll(() => stateIn(place), { interval: 5, timeout: 5_000 }).toContain('"parts":{}');
+      const answer = await fetch(`${killed.adminUrl}/admin/upstreams/failing/endpoints`, {
+        method: 'POST',
+        headers: { 'content-type': 'application/json' },
+        body: JSON.stringify({ endpoint: upstreams.failing.origin, state: 'disable' }),
+      });
+      expect(answer.status).toBe(200);
+      await expect.poll(() => stateIn(place), { interval: 5, timeout: 5_000 }).toContain('"disabled"');
+      killed.child.signal('SIGKILL');
+      expect(await killed.child.waitForExit()).toMatchObject({ signal: 'SIGKILL' });
+    }
+    await using again = await run(place);
+    expect((await ask(again, '/failing')).header('x-outrigger-code')).toBe('no_endpoint');
+    expect(upstreams.failing.requests).toEqual([]);
+  });
+
   it('that was told to stop writes at the end, and tells nobody its keys', async () => {
     await using upstreams = await stages();
     const place = placeFor(upstreams.failing, upstreams.keyed, '1h');

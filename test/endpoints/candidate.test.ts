@@ -6,6 +6,7 @@ import { ChangingSource } from '../support/changing-source.ts';
 import { rosterOf } from '../support/endpoint-sets.ts';
 import { FakeClock } from '../support/fake-clock.ts';
 import { respond } from '../support/policy-kit.ts';
+import { capture } from '../support/restart.ts';
 
 const WAY = {
   send: () => Promise.resolve(respond()),
@@ -29,7 +30,7 @@ function rig() {
   running.takeOver();
   theirs.become('a', down('b'), 'c');
   const states = (set: EndpointSet): string[] => set.members.map(({ member }) => member.state);
-  return { roster, gone, ours, theirs, running, setOf, states };
+  return { clock, roster, gone, ours, theirs, running, setOf, states };
 }
 
 describe('the list of a configuration that is not in force yet', () => {
@@ -59,6 +60,19 @@ describe('the list of a configuration that is not in force yet', () => {
     running.insist();
     expect(roster.member('http://c.test').serial).toBeGreaterThan(3);
     expect(running.members.every(({ member }) => roster.knows(member))).toBe(true);
+  });
+
+  it('changes nothing of who is remembered to have which name when it is refused', () => {
+    const { clock, ours, theirs, running, setOf, roster } = rig();
+    running.members[0]?.member.operate('disabled');
+    const before = capture({ part: roster, clock });
+    theirs.become({ url: 'http://a.test/elsewhere' }, { url: 'http://b.test', instance: 'x' });
+    const candidate = setOf(theirs);
+    expect(candidate.members.map(({ name }) => name)).toEqual(['http://a.test', 'http://b.test']);
+    running.insist();
+    expect(capture({ part: roster, clock })).toEqual(before);
+    ours.become('a', { url: 'http://a.test/more' });
+    expect(running.members.map(({ name }) => name)).toEqual(['http://a.test', 'http://a.test#2']);
   });
 
   it('knows an endpoint as the roster does, also where the one in force lost it meanwhile', () => {

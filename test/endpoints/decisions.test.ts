@@ -1,7 +1,11 @@
 /** An operator's hand on an endpoint that leaves its list, or whose sidecar is started anew. */
 import { describe, expect, it } from 'vitest';
 import { RoundRobin } from '../../src/balancing/round-robin.ts';
-import type { EndpointDescription } from '../../src/core/endpoint.ts';
+import type { Endpoint, EndpointDescription } from '../../src/core/endpoint.ts';
+import { Instants } from '../../src/core/persistence.ts';
+import { Decisions } from '../../src/endpoints/decisions.ts';
+import type { Unnamed } from '../../src/endpoints/endpoint-names.ts';
+import { endpointsOf } from '../../src/endpoints/endpoint.ts';
 import { EndpointSet } from '../../src/endpoints/endpoint-set.ts';
 import type { Roster } from '../../src/endpoints/roster.ts';
 import { ChangingSource } from '../support/changing-source.ts';
@@ -14,6 +18,11 @@ const HOUR_MS = 3_600_000;
 const WAY = {
   send: () => Promise.resolve(respond()),
   connections: () => ({ connected: 0, free: 0, running: 0 }),
+};
+
+const unnamed = (number: number): Unnamed => {
+  const [{ name: _, ...rest }] = endpointsOf([{ url: `http://e${number}.test` }]) as [Endpoint];
+  return rest;
 };
 
 type Listed = string | EndpointDescription;
@@ -89,15 +98,14 @@ describe('an operator’s decision', () => {
     expect(states()).toEqual(['available', 'draining']);
   });
 
-  it('is remembered for a thousand endpoints that are gone', () => {
-    const many = Array.from({ length: 1_001 }, (_, i) => `e${i}`);
-    const { source, set, states } = rig(...many);
-    for (const { member } of set.members) member.operate('disabled');
-    source.become();
-    expect(states()).toEqual([]);
-    source.become(...many);
-    expect(states().filter((state) => state === 'disabled')).toHaveLength(1_000);
-    expect(states()[0]).toBe('available');
+  it('is remembered for ten thousand endpoints that are gone', () => {
+    const decisions = new Decisions();
+    for (let i = 0; i <= 10_000; i++) decisions.keep(unnamed(i), 'disabled', 0);
+    expect([0, 1, 10_000].map((i) => decisions.take(unnamed(i), 1))).toEqual([
+      'enabled',
+      'disabled',
+      'disabled',
+    ]);
   });
 });
 
@@ -117,6 +125,18 @@ describe('after a restart', () => {
     expect(after.states()).toEqual(['disabled', 'available']);
     after.source.become('a', 'b', 'c', 'd');
     expect(after.states()).toEqual(['disabled', 'draining', 'disabled', 'available']);
+  });
+
+  it('what was decided on endpoints that are listed counts before what was on those that are gone', () => {
+    const [before, after] = [new Decisions(), new Decisions()];
+    for (let i = 1; i <= 10_000; i++) before.keep(unnamed(i), 'disabled', 0);
+    const instants = Instants.of({ now: 0, wallMs: 0 });
+    after.restore(
+      before.capture([{ endpoint: unnamed(0), operation: 'draining' }], instants, 0),
+      instants,
+      0,
+    );
+    expect([0, 1, 2].map((i) => after.take(unnamed(i), 1))).toEqual(['draining', 'enabled', 'disabled']);
   });
 
   it('one that was away has no more time than it had left', async () => {

@@ -1,6 +1,7 @@
+import { PassThrough } from 'node:stream';
 import { describe, expect, it } from 'vitest';
 import type { Outcome } from '../../src/core/outcome.ts';
-import { ControlledBody, fail, finish, respond } from '../support/policy-kit.ts';
+import { ControlledBody, attemptAt, fail, finish, respond } from '../support/policy-kit.ts';
 import { leave, take } from '../support/restart.ts';
 import { PLAIN, RetryRig, stale } from './retry-rig.ts';
 import type { Run } from './retry-rig.ts';
@@ -80,6 +81,29 @@ describe('retry: feedback', () => {
     await rig.toTheEnd({ pinnedTo: 'a' }, bad());
     await rig.toTheEnd({}, respond(404));
     expect(rig.policy.health).toBe(1);
+  });
+
+  it('takes a switch of protocols for what it is: how its tunnel ends is not the upstream’s doing', async () => {
+    const rig = new RetryRig({ ...FEEDBACK, feedback: { minimumCalls: 1 } });
+    const [cut, idle] = [new ControlledBody(), new ControlledBody()];
+    for (const body of [cut, idle]) await rig.toTheEnd({}, respond(101, { body, tunnel: new PassThrough() }));
+    cut.breakOff();
+    idle.failByTimer();
+    expect(rig.policy.health).toBe(1);
+  });
+
+  it('learns nothing from an answer that breaks off where that is one endpoint’s own fault', async () => {
+    const rig = new RetryRig({ ...FEEDBACK, feedback: { minimumCalls: 1 } });
+    const body = new ControlledBody();
+    const { exchange } = rig.start({}, (scope) => {
+      const attempt = attemptAt(rig.clock, scope);
+      // As whoever watches endpoints finds out when the body ends.
+      body.onEnd(() => (attempt.endpointsFault = true));
+      return respond(200, { body, attempt: attempt.number });
+    });
+    await rig.clock.advance(0);
+    body.breakOff();
+    expect([exchange.attempts.length, rig.policy.health]).toEqual([1, 1]);
   });
 
   it('is kept over a reload and a restart', async () => {

@@ -83,7 +83,6 @@ export class FanOut {
       outcome.kind === 'response'
         ? await collect(outcome, { maxBytes: this.#bounds.maxBytes, enough: () => stopLater(its) })
         : { error: { reason: outcome.reason, ...(outcome.detail && { detail: outcome.detail }) } };
-    this.#exchange.attempts.push(...call.attempts);
     return { of, durationMs: clock.now() - startedAt, ...came };
   }
 
@@ -93,6 +92,7 @@ export class FanOut {
       request: requestFor(this.#exchange.request, this.#format, endpoint),
       cancellation,
       ownTrail: true,
+      told: true,
       pinnedTo: endpoint,
       onInformational: undefined,
     });

@@ -158,7 +158,7 @@ describe('a broadcast', () => {
     expect(rig.collected.leftOut).toEqual([{ endpoint: 'c', why: 'limit' }]);
   });
 
-  it('puts all attempts on the trail of the request, in the end', async () => {
+  it('puts all attempts on the trail of the request, each as soon as it is made', async () => {
     const rig = new Rig(() => [
       (scope) => {
         for (let n = 0; n < 2; n++) attemptAt(rig.clock, scope);

@@ -91,8 +91,7 @@ export class FanOut {
     return this.#exchange.variedBy({
       request: requestFor(this.#exchange.request, this.#format, endpoint),
       cancellation,
-      ownTrail: true,
-      told: true,
+      ownTrail: 'told',
       pinnedTo: endpoint,
       onInformational: undefined,
     });

@@ -94,10 +94,8 @@ export interface ExchangeInit {
 export interface Variation extends Partial<
   Pick<ExchangeInit, 'request' | 'body' | 'cancellation' | 'onInformational' | 'pinnedTo'>
 > {
-  /** Its attempts are not among those of the other. */
-  readonly ownTrail?: boolean;
-  /** They are told with the other's all the same, as soon as they begin. */
-  readonly told?: boolean;
+  /** Its attempts are not among those of the other; `told`: but told with them, each as soon as it begins. */
+  readonly ownTrail?: boolean | 'told';
 }
 
 const NONE: ReadonlySet<string> = new Set();
@@ -190,16 +188,16 @@ export class Exchange {
   }
 
   /** The same call at the same upstream, made on other terms. What it learns of its terms is the caller's to `adopt`. */
-  variedBy({ ownTrail = false, told = false, ...changes }: Variation): Exchange {
+  variedBy({ ownTrail = false, ...changes }: Variation): Exchange {
     const varied = new Exchange({ ...this.#init, ...changes }, ownTrail ? undefined : this);
-    if (ownTrail && told) varied.#toldIn = this.attempts;
+    if (ownTrail === 'told') varied.#toldIn = this.attempts;
     varied.deadlineAt = this.deadlineAt;
     varied.borrowedHeaders = this.borrowedHeaders;
     varied.#asked = this;
     return varied;
   }
 
-  /** @returns the attempt's number */
+  /** @returns the number of the attempt, which is on the list from now on */
   join(attempt: Attempt): number {
     this.#toldIn?.push(attempt);
     return this.attempts.push(attempt);
@@ -306,7 +304,6 @@ export class Attempt {
   #headers: HeaderList;
   #target: string;
 
-  /** Numbers itself and joins the exchange's list. */
   constructor(exchange: Exchange, endpoint: Endpoint, cancellation: Cancellation, now: number) {
     this.exchange = exchange;
     this.number = exchange.join(this);

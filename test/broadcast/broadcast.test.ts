@@ -253,6 +253,8 @@ describe('bounds', () => {
       by: 'broadcast',
     });
     expect(refused.wire.calls).toEqual([]);
+    expect(refused.events.of('broadcast-refused')).toMatchObject([{ exchange: refused.exchange }]);
+    expect(refused.events.of('broadcast-ended')).toEqual([]);
     await first.clock.advance(10);
     expect((await begin()).outcome).toMatchObject({ kind: 'rejection' });
     expect(first.collected.summary).toMatchObject({ ok: 3 });

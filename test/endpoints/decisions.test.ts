@@ -115,6 +115,10 @@ describe('after a restart', () => {
     const after = rig('a', 'd');
     expect(take(left, { part: after.roster, clock: after.clock }, 1_000)).toBe(true);
     expect(after.states()).toEqual(['disabled', 'available']);
+    expect(after.set.remembered).toEqual([
+      { name: 'http://c.test', decision: 'disabled', leftMs: expect.any(Number) as number },
+      { name: 'http://b.test', decision: 'draining', leftMs: expect.any(Number) as number },
+    ]);
     after.source.become('a', 'b', 'c', 'd');
     expect(after.states()).toEqual(['disabled', 'draining', 'disabled', 'available']);
   });

@@ -11,6 +11,8 @@ import { watchFiles } from './files/watch.ts';
 import type { Clock } from './core/clock.ts';
 import { systemClock } from './core/clock.ts';
 import type { EndpointState } from './core/endpoint.ts';
+import { ListenError, prepareAll } from './core/moving-listener.ts';
+import type { Prepared } from './core/moving-listener.ts';
 import type { Random } from './core/random.ts';
 import { systemRandom } from './core/random.ts';
 import { ConfigKeys } from './keys/config-keys.ts';
@@ -103,7 +105,7 @@ export class Sidecar {
     this.supervisor.prepare = (config) => this.#prepare(config);
     this.#state = new StateKeeper({ clock, emit });
     this.supervisor.revive = (config, parts) => this.#revive(config, parts);
-    this.playground = new PlaygroundHost({ clock, random });
+    this.playground = new PlaygroundHost({ clock, random, emit });
     const { promise, resolve: exit } = Promise.withResolvers<number>();
     this.exitAsked = promise;
     const registry = new LocalRegistrar(this.registry.catalog, random);
@@ -143,13 +145,15 @@ export class Sidecar {
     if (this.#stopping || this.#released) return this.supervisor.refuse('the sidecar is stopping', cause);
     const result = await this.supervisor.reload(cause);
     this.#files?.update(this.supervisor.files);
+    // A listener that made way for one that was refused may not have come back.
+    if (!result.applied) this.#followed = false;
     if (!result.applied || this.#released || (!result.changed && this.#followed)) return result;
     try {
       this.#followed = false;
       await this.#configure(this.supervisor.config);
       this.#followed = true;
     } catch (error) {
-      // The configuration is in force all the same; only playground or agent are not where they should be.
+      if (error instanceof ListenError) return this.supervisor.refuse(error.message, cause);
       this.bus.emit('internal-error', { where: 'reload', error: error as Error });
     }
     return result;
@@ -213,19 +217,13 @@ export class Sidecar {
     if (failed) throw failed.reason;
   }
 
-  /** Every listener that matters to others has its address before a configuration comes in force. */
-  async #prepare(config: Config): Promise<{ commit(): void; abort(): void }> {
-    const dataPlane = await this.dataPlane.prepare(config);
-    try {
-      const registry = await this.registry.prepare(config.registry);
-      return {
-        commit: () => (dataPlane.commit(), registry.commit()),
-        abort: () => (dataPlane.abort(), registry.abort()),
-      };
-    } catch (error) {
-      dataPlane.abort();
-      throw error;
-    }
+  /** Every listener has its address before a configuration comes in force. */
+  #prepare(config: Config): Promise<Prepared> {
+    return prepareAll([
+      () => this.dataPlane.prepare(config),
+      () => this.registry.prepare(config.registry),
+      () => this.playground.prepare(config.playground),
+    ]);
   }
 
   async #revive(config: Config, parts: ReadonlyMap<string, unknown>): Promise<void> {

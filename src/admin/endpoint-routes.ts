@@ -32,8 +32,12 @@ export function endpointRoutes(app: FastifyInstance, { supervisor }: AdminDeps, 
     '/admin/upstreams/:name/endpoints',
     { onRequest: guards.change, schema: { params: nameSchema, body: bodySchema, response } },
     async ({ params, body }) => {
-      const { members } = findUpstream(supervisor, params.name).endpoints;
+      const { endpoints } = findUpstream(supervisor, params.name);
+      const { members } = endpoints;
       const found = members.find(({ name }) => name === body.endpoint);
+      // One that is not listed has no state, only what is remembered of it.
+      if (!found && body.state === 'enable' && endpoints.takeBack(body.endpoint))
+        return { name: body.endpoint };
       if (!found) throw noSuchEndpoint(body.endpoint, members);
       found.member.operate(OPERATIONS[body.state]);
       return endpointView(found);

@@ -69,6 +69,17 @@ const upstreamSchema = {
       },
     },
     endpoints: { type: 'array', items: endpointSchema },
+    remembered: {
+      type: 'array',
+      items: {
+        type: 'object',
+        properties: {
+          name: { type: 'string' },
+          decision: { type: 'string', enum: ['draining', 'disabled'] },
+          leftMs: { type: 'integer' },
+        },
+      },
+    },
     policies: {
       type: 'array',
       items: { type: 'object', properties: { name: { type: 'string' }, state: snapshotSchema } },
@@ -122,6 +133,10 @@ function viewOf(upstream: LiveUpstream) {
     ...(upstream.scaling && { scaling: upstream.scaling.view }),
     ...(upstream.discovery && { discovery: upstream.discovery }),
     endpoints: upstream.endpoints.members.map(endpointView),
+    remembered: upstream.endpoints.remembered.map(({ leftMs, ...rest }) => ({
+      ...rest,
+      leftMs: Math.round(leftMs),
+    })),
     policies: upstream.snapshots(),
   };
 }

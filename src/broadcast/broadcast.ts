@@ -22,6 +22,13 @@ import type { Instance, Result } from './result.ts';
 import { Round } from './round.ts';
 import type { Chosen } from './round.ts';
 
+declare module '../core/events.ts' {
+  interface EventMap {
+    /** As many broadcasts are under way as there may be: this one was not begun. */
+    'broadcast-refused': { readonly exchange: Exchange; readonly upstream: string };
+  }
+}
+
 export interface BroadcastDeps {
   readonly clock: Clock;
   readonly emit: Emit;
@@ -67,8 +74,10 @@ export class Broadcast {
     const chosen = this.#choose(audience.instances());
     if (chosen.asked.length === 0) return refusal('no_endpoint', 'no endpoint is available to be asked');
     const { underWay } = this.#deps;
-    if (underWay.count >= this.#options.maxBroadcasts)
+    if (underWay.count >= this.#options.maxBroadcasts) {
+      this.#deps.emit('broadcast-refused', { exchange, upstream: exchange.upstream.name });
       return refusal('concurrency_limit', 'as many broadcasts are under way as there may be (maxBroadcasts)');
+    }
     underWay.count += 1;
     const outcome = await this.#ask(exchange, chosen, { audience, cancellation }).catch((error: unknown) => {
       underWay.count -= 1;

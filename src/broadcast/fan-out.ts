@@ -83,7 +83,6 @@ export class FanOut {
       outcome.kind === 'response'
         ? await collect(outcome, { maxBytes: this.#bounds.maxBytes, enough: () => stopLater(its) })
         : { error: { reason: outcome.reason, ...(outcome.detail && { detail: outcome.detail }) } };
-    this.#exchange.attempts.push(...call.attempts);
     return { of, durationMs: clock.now() - startedAt, ...came };
   }
 
@@ -92,7 +91,7 @@ export class FanOut {
     return this.#exchange.variedBy({
       request: requestFor(this.#exchange.request, this.#format, endpoint),
       cancellation,
-      ownTrail: true,
+      ownTrail: 'told',
       pinnedTo: endpoint,
       onInformational: undefined,
     });

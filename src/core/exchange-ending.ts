@@ -6,7 +6,7 @@ import type { Reason } from './reasons.ts';
 export interface ExchangeEnding {
   readonly exchange: Exchange;
   readonly outcome: Outcome;
-  /** Status sent to the client; 499 when it left before one could be sent. */
+  /** Status that went out to the client, whatever the reason; 499 when it left before one did. */
   readonly status: number;
   /** Why it did not go well; undefined when the upstream's answer was delivered whole. */
   readonly reason: Reason | undefined;

@@ -46,8 +46,8 @@ export interface ExchangeInit {
 export interface Variation extends Partial<
   Pick<ExchangeInit, 'request' | 'body' | 'cancellation' | 'onInformational' | 'pinnedTo'>
 > {
-  /** Its attempts are not among those of the other. */
-  readonly ownTrail?: boolean;
+  /** Its attempts are not among those of the other; `told`: but told with them, each as soon as it begins. */
+  readonly ownTrail?: boolean | 'told';
 }
 
 const NONE: ReadonlySet<string> = new Set();
@@ -118,6 +118,8 @@ export class Exchange {
   /** What a cache has for a ladder, although it is not fresh; undefined where there is nothing, or it must not be used. */
   staleAnswer: StaleAnswer | undefined;
   readonly #init: ExchangeInit;
+  /** Where its attempts are told besides: it is one of several that are made for another. */
+  #toldIn: Attempt[] | undefined;
   #call: CallFacts | undefined;
   /** The exchange that this one is made for, which asks the same: its call need not be read again. */
   #asked: Exchange | undefined;
@@ -139,6 +141,7 @@ export class Exchange {
     this.onInformational = init.onInformational;
     this.pinnedTo = init.pinnedTo;
     this.attempts = parent ? parent.attempts : [];
+    this.#toldIn = parent && parent.#toldIn;
     this.spend = parent?.spend;
     this.visited = parent ? parent.visited : [];
     if (this.visited.at(-1) !== init.upstream.name) this.visited.push(init.upstream.name);
@@ -153,10 +156,17 @@ export class Exchange {
   /** The same call at the same upstream, made on other terms. What it learns of its terms is the caller's to `adopt`. */
   variedBy({ ownTrail = false, ...changes }: Variation): Exchange {
     const varied = new Exchange({ ...this.#init, ...changes }, ownTrail ? undefined : this);
+    if (ownTrail === 'told') varied.#toldIn = this.attempts;
     varied.deadlineAt = this.deadlineAt;
     varied.borrowedHeaders = this.borrowedHeaders;
     varied.#asked = this;
     return varied;
+  }
+
+  /** @returns the number of the attempt, which is on the list from now on */
+  join(attempt: Attempt): number {
+    this.#toldIn?.push(attempt);
+    return this.attempts.push(attempt);
   }
 
   /** Takes over what those below have said of a call that was made in this one's stead. */
@@ -260,10 +270,9 @@ export class Attempt {
   #headers: HeaderList;
   #target: string;
 
-  /** Numbers itself and joins the exchange's list. */
   constructor(exchange: Exchange, endpoint: Endpoint, cancellation: Cancellation, now: number) {
     this.exchange = exchange;
-    this.number = exchange.attempts.push(this);
+    this.number = exchange.join(this);
     this.endpoint = endpoint;
     this.cancellation = cancellation;
     this.startedAt = now;

@@ -7,9 +7,19 @@ import { descriptionOf, identityOf } from './endpoint-names.ts';
 import type { Unnamed } from './endpoint-names.ts';
 
 interface Kept {
+  /** What it was called; undefined where an earlier version kept it. */
+  readonly name: string | undefined;
   readonly decision: Exclude<Operation, 'enabled'>;
   /** Monotonic instant from which it counts no more. */
   readonly until: number;
+}
+
+/** A decision on an endpoint that is not listed. */
+export interface Remembered {
+  readonly name: string;
+  readonly decision: Kept['decision'];
+  /** Milliseconds until it is forgotten. */
+  readonly leftMs: number;
 }
 
 /** For so long after the endpoint left. An address that long out of use may be somebody else's. */
@@ -17,13 +27,38 @@ const KEPT_MS = 3_600_000;
 /** As many as an upstream has endpoints: at a restart all of them are yet to come. The one that was kept first gives way. */
 const MAX_KEPT = 10_000;
 
+/** An endpoint that is listed, or was until now, and what was decided on it. */
+interface Decided {
+  readonly name: string;
+  readonly endpoint: Unnamed;
+  readonly operation: Operation;
+}
+
 export class Decisions {
   /** By digests: paths may hold secrets, and this is written to a file. */
   readonly #kept = new Map<string, Kept>();
 
   /** That one leaves the list. */
-  keep(endpoint: Unnamed, operation: Operation, now: number): void {
-    if (operation !== 'enabled') this.#keep(idOf(endpoint), { decision: operation, until: now + KEPT_MS });
+  keep({ name, endpoint, operation }: Decided, now: number): void {
+    if (operation !== 'enabled')
+      this.#keep(idOf(endpoint), { name, decision: operation, until: now + KEPT_MS });
+  }
+
+  /** Those on endpoints that are not listed, in the order in which they were kept. */
+  remembered(now: number): Remembered[] {
+    return [...this.#kept.values()].flatMap(({ name, decision, until }) =>
+      name === undefined || now >= until ? [] : [{ name, decision, leftMs: until - now }],
+    );
+  }
+
+  /**
+   * What was decided on endpoints that were called so, counts no more.
+   * @returns whether there was anything
+   */
+  takeBack(name: string, now: number): boolean {
+    const found = [...this.#kept].filter(([, kept]) => kept.name === name && now < kept.until);
+    for (const [id] of found) this.#kept.delete(id);
+    return found.length > 0;
   }
 
   /** What was decided on one that is listed again; it knows by itself from now on. */
@@ -36,21 +71,23 @@ export class Decisions {
   }
 
   /** @param listed those that are listed, with what was decided on them */
-  capture(
-    listed: readonly { readonly endpoint: Unnamed; readonly operation: Operation }[],
-    instants: Instants,
-    now: number,
-  ): PersistentState | undefined {
+  capture(listed: readonly Decided[], instants: Instants, now: number): PersistentState | undefined {
     for (const [id, { until }] of this.#kept) if (now >= until) this.#kept.delete(id);
     const decided = listed.filter(({ operation }) => operation !== 'enabled');
     // Those that are listed last: of too many the first give way.
     const decisions = [
-      ...[...this.#kept].map(([id, { decision, until }]) => ({
+      ...[...this.#kept].map(([id, { name, decision, until }]) => ({
         id,
+        ...(name !== undefined && { name }),
         decision,
         until: instants.toSaved(until),
       })),
-      ...decided.map(({ endpoint, operation }) => ({ id: idOf(endpoint), decision: operation, until: null })),
+      ...decided.map(({ name, endpoint, operation }) => ({
+        id: idOf(endpoint),
+        name,
+        decision: operation,
+        until: null,
+      })),
     ];
     return decisions.length > 0 ? { decisions } : undefined;
   }
@@ -59,8 +96,8 @@ export class Decisions {
   restore(saved: unknown, instants: Instants, now: number): boolean {
     const { data } = savedDecisionsSchema.safeParse(saved);
     const latest = now + KEPT_MS;
-    for (const { id, decision, until } of data?.decisions ?? [])
-      this.#keep(id, { decision, until: Math.min(latest, instants.fromSaved(until, latest)) });
+    for (const { id, name, decision, until } of data?.decisions ?? [])
+      this.#keep(id, { name, decision, until: Math.min(latest, instants.fromSaved(until, latest)) });
     return data !== undefined;
   }
 

@@ -12,6 +12,7 @@ import type { Eligible, EligibleOptions } from './eligible.ts';
 import { endpointsOf } from './endpoint.ts';
 import { ReachableEndpoint } from './reachable.ts';
 import type { SlowStart, Way } from './reachable.ts';
+import type { Remembered } from './decisions.ts';
 import type { Roster } from './roster.ts';
 import type { Sessions } from './sessions.ts';
 import { inWords } from './subset.ts';
@@ -70,6 +71,17 @@ export class EndpointSet {
   get members(): readonly ReachableEndpoint[] {
     this.#follow();
     return this.#members;
+  }
+
+  /** What operators decided on endpoints that are not listed at present. */
+  get remembered(): readonly Remembered[] {
+    this.#follow();
+    return this.#deps.roster.remembered;
+  }
+
+  /** Forgets such a decision. @returns whether there was one */
+  takeBack(name: string): boolean {
+    return this.#deps.roster.takeBack(name);
   }
 
   /** Too few endpoints are well; all are used. */

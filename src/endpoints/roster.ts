@@ -5,6 +5,7 @@ import type { Endpoint, EndpointState, Health, Operation } from '../core/endpoin
 import type { Emit } from '../core/events.ts';
 import type { Instants, Persistent, PersistentState } from '../core/persistence.ts';
 import { Decisions } from './decisions.ts';
+import type { Remembered } from './decisions.ts';
 import { EndpointNames } from './endpoint-names.ts';
 import type { Unnamed } from './endpoint-names.ts';
 import { Member } from './member.ts';
@@ -150,11 +151,21 @@ export class Roster implements Ejections, Persistent {
     this.names.forget(endpoint);
   }
 
+  /** What operators decided on endpoints that are not listed at present. */
+  get remembered(): readonly Remembered[] {
+    return this.#decisions.remembered(this.#deps.clock.now());
+  }
+
+  /** @returns whether anything was remembered of an endpoint that was called so; it is not any more */
+  takeBack(name: string): boolean {
+    return this.#decisions.takeBack(name, this.#deps.clock.now());
+  }
+
   /** What operators decided. */
   capture(instants: Instants): PersistentState | undefined {
     const listed = [...this.#members.values()].flatMap(({ name, operation }) => {
       const endpoint = this.names.whoIs(name);
-      return endpoint ? [{ endpoint, operation }] : [];
+      return endpoint ? [{ name, endpoint, operation }] : [];
     });
     return this.#decisions.capture(listed, instants, this.#deps.clock.now());
   }
@@ -176,7 +187,8 @@ export class Roster implements Ejections, Persistent {
   #remove(name: string, endpoint: Unnamed | undefined): void {
     const member = this.#members.get(name);
     this.#members.delete(name);
-    if (member && endpoint) this.#decisions.keep(endpoint, member.operation, this.#deps.clock.now());
+    const now = this.#deps.clock.now();
+    if (member && endpoint) this.#decisions.keep({ name, endpoint, operation: member.operation }, now);
   }
 
   #retain(names: ReadonlySet<string>): void {

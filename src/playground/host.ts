@@ -1,38 +1,45 @@
 /** Runs the playground while the configuration asks for one, and follows its changes. */
 import type { Clock } from '../core/clock.ts';
+import type { Emit } from '../core/events.ts';
+import { MovingListener } from '../core/moving-listener.ts';
+import type { Prepared } from '../core/moving-listener.ts';
 import type { Random } from '../core/random.ts';
 import type { PlaygroundOptions } from './schema.ts';
 import { startPlayground } from './server.ts';
 import type { Playground } from './server.ts';
 
-export class PlaygroundHost {
-  readonly #deps: { readonly clock: Clock; readonly random: Random };
-  #running: { readonly playground: Playground; readonly fixed: string } | undefined;
+export interface PlaygroundHostDeps {
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly emit: Emit;
+}
 
-  constructor(deps: { readonly clock: Clock; readonly random: Random }) {
-    this.#deps = deps;
+export class PlaygroundHost {
+  readonly #listener: MovingListener<PlaygroundOptions, Playground>;
+
+  constructor(deps: PlaygroundHostDeps) {
+    this.#listener = new MovingListener({
+      open: (options) => startPlayground(options, deps),
+      staysAt: (before, after) => before.listen === after.listen,
+      lost: (error) => deps.emit('internal-error', { where: 'playground.listen', error }),
+    });
   }
 
   get playground(): Playground | undefined {
-    return this.#running?.playground;
+    return this.#listener.server;
   }
 
-  /** Rejects when the address is not free. Faults change in place; everything else takes a new start. */
-  async configure(options: PlaygroundOptions | undefined): Promise<void> {
-    if (!options) return this.close();
-    const { faults, ...rest } = options;
-    const fixed = JSON.stringify(rest);
-    if (this.#running?.fixed === fixed) {
-      this.#running.playground.setFaults(faults);
-      return;
-    }
-    await this.close();
-    this.#running = { playground: await startPlayground(options, this.#deps), fixed };
+  /** Opens what another `listen` needs. Rejects when the address cannot be had: the old playground then goes on as it was. */
+  prepare(options: PlaygroundOptions | undefined): Promise<Prepared> {
+    return this.#listener.prepare(options);
   }
 
-  async close(): Promise<void> {
-    const running = this.#running;
-    this.#running = undefined;
-    await running?.playground.close();
+  /** The playground is as these options say. Rejects as `prepare` does, where that did not come before. */
+  configure(options: PlaygroundOptions | undefined): Promise<void> {
+    return this.#listener.configure(options);
+  }
+
+  close(): Promise<void> {
+    return this.#listener.close();
   }
 }

@@ -32,15 +32,14 @@ export interface ProviderDeps {
 }
 
 export class Provider {
-  /** What requests that arrive from now on may meet. */
-  faults: PlaygroundFaults;
+  readonly #faults: PlaygroundFaults;
   readonly #stream: PlaygroundOptions['stream'];
   readonly #clock: Clock;
   readonly #random: Random;
   readonly #stats: StatsCounter;
 
   constructor({ faults, stream }: PlaygroundOptions, { clock, random, stats }: ProviderDeps) {
-    this.faults = faults;
+    this.#faults = faults;
     this.#stream = stream;
     this.#clock = clock;
     this.#random = random;
@@ -69,11 +68,11 @@ export class Provider {
   }
 
   /**
-   * Settled at arrival, so that neither a slow upload nor a change of faults disturbs a seeded sequence.
+   * Settled at arrival, so that a slow upload does not disturb a seeded sequence.
    * Undefined where the request asks for a fault that does not exist.
    */
   #fateOf({ request }: PlaygroundExchange): Fate | undefined {
-    const { faults } = this;
+    const faults = this.#faults;
     const luck = drawLuck(this.#random);
     const asked = request.headers[FAULT_HEADER];
     const fault = asked === undefined ? faultOf(faults, luck) : faultNamed(String(asked));

@@ -7,12 +7,14 @@ import { createServer } from 'node:http';
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
 import type { Clock } from '../core/clock.ts';
+import { ListenError } from '../core/moving-listener.ts';
+import type { Listening } from '../core/moving-listener.ts';
 import { seededRandom } from '../core/random.ts';
 import type { Random } from '../core/random.ts';
 import { PlaygroundExchange } from './exchange.ts';
 import { Provider } from './provider.ts';
 import { targetOf } from './routes.ts';
-import type { PlaygroundFaults, PlaygroundOptions } from './schema.ts';
+import type { PlaygroundOptions } from './schema.ts';
 import { StatsCounter } from './stats.ts';
 import type { PlaygroundStats } from './stats.ts';
 import { sendJson } from './write.ts';
@@ -29,11 +31,14 @@ export interface PlaygroundAddress {
   readonly url: string;
 }
 
-export interface Playground {
+export interface Playground extends Listening<PlaygroundOptions> {
   readonly address: PlaygroundAddress;
   stats(): PlaygroundStats;
-  /** Applies to requests that arrive from now on. The place in a seeded sequence is kept. */
-  setFaults(faults: PlaygroundFaults): void;
+  /**
+   * Takes over all of them but `listen`, for requests that arrive from now on. The place in a seeded sequence is kept, unless
+   * there is another seed.
+   */
+  adjust(options: PlaygroundOptions): void;
   /** Destroys every connection and resolves when nothing is left: no socket, no timer. May be called again. */
   close(): Promise<void>;
 }
@@ -44,7 +49,7 @@ export interface PlaygroundDeps {
   readonly random: Random;
 }
 
-/** Resolves when it listens. Rejects with the system's error where it cannot, such as `EADDRINUSE`. */
+/** Resolves when it listens. @throws ListenError with the system's code where it cannot, such as `EADDRINUSE` */
 export async function startPlayground(options: PlaygroundOptions, deps: PlaygroundDeps): Promise<Playground> {
   const playground = new PlaygroundServer(options, deps);
   await playground.listen(options.listen);
@@ -60,14 +65,20 @@ class PlaygroundServer implements Playground {
   readonly #stats = new StatsCounter();
   readonly #sockets = new Set<Socket>();
   readonly #open = new Set<PlaygroundExchange>();
-  readonly #provider: Provider;
+  readonly #random: Random;
+  #seed: number | undefined;
+  /** What decides faults and latencies. */
+  #sequence: Random;
+  #provider: Provider;
   readonly #server: Server;
 
   constructor(options: PlaygroundOptions, { clock, random }: PlaygroundDeps) {
-    const sequence = options.seed === undefined ? random : seededRandom(options.seed);
     this.#clock = clock;
+    this.#random = random;
+    this.#seed = options.seed;
+    this.#sequence = this.#sequenceOf(options);
     this.#idPrefix = hex(random.next() * 2 ** 32);
-    this.#provider = new Provider(options, { clock, random: sequence, stats: this.#stats });
+    this.#provider = this.#providerOf(options);
     this.#server = createServer({ keepAliveTimeout: KEEP_ALIVE_MS }, (request, response) => {
       void this.#accept(request, response);
     });
@@ -84,7 +95,11 @@ class PlaygroundServer implements Playground {
     const colon = address.lastIndexOf(':');
     const host = address.slice(0, colon).replace(/^\[|\]$/g, '');
     this.#server.listen({ port: Number(address.slice(colon + 1)), host: host === '*' ? '::' : host });
-    await once(this.#server, 'listening');
+    try {
+      await once(this.#server, 'listening');
+    } catch (error) {
+      throw new ListenError(address, 'playground.listen', error as NodeJS.ErrnoException);
+    }
     // A failed accept (no file descriptors left) is reported here; the next connection may fare better.
     this.#server.on('error', () => {});
     const { address: bound, port } = this.#server.address() as AddressInfo;
@@ -95,8 +110,12 @@ class PlaygroundServer implements Playground {
     return this.#stats.snapshot(this.#sockets.size);
   }
 
-  setFaults(faults: PlaygroundFaults): void {
-    this.#provider.faults = faults;
+  adjust(options: PlaygroundOptions): void {
+    if (options.seed !== this.#seed) {
+      this.#seed = options.seed;
+      this.#sequence = this.#sequenceOf(options);
+    }
+    this.#provider = this.#providerOf(options);
   }
 
   close(): Promise<void> {
@@ -113,6 +132,14 @@ class PlaygroundServer implements Playground {
     this.#server.close();
     for (const socket of this.#sockets) socket.destroy();
     await Promise.all(ends);
+  }
+
+  #sequenceOf({ seed }: PlaygroundOptions): Random {
+    return seed === undefined ? this.#random : seededRandom(seed);
+  }
+
+  #providerOf(options: PlaygroundOptions): Provider {
+    return new Provider(options, { clock: this.#clock, random: this.#sequence, stats: this.#stats });
   }
 
   #track(socket: Socket): void {

@@ -4,6 +4,8 @@
  */
 import type { Clock, TimerHandle } from '../core/clock.ts';
 import type { Emit } from '../core/events.ts';
+import { MovingListener } from '../core/moving-listener.ts';
+import type { Prepared } from '../core/moving-listener.ts';
 import type { Random } from '../core/random.ts';
 import type { RegistryView } from '../core/registry.ts';
 import type { SharedInstances } from '../core/shared-instances.ts';
@@ -25,31 +27,22 @@ export interface RegistryHostDeps {
   readonly emit: Emit;
 }
 
-interface Running {
-  readonly server: RegistryServer;
-  readonly options: RegistryOptions;
-}
-
-/** A change that can be made. */
-export interface Prepared {
-  commit(): void;
-  abort(): void;
-}
-
 export class RegistryHost {
   readonly catalog: Catalog;
   readonly #deps: RegistryHostDeps;
-  #running: Running | undefined;
+  readonly #listener: MovingListener<RegistryOptions, RegistryServer>;
   #sharing: { readonly sharing: Sharing; readonly through: SharedInstances } | undefined;
   #sweepTimer: TimerHandle | undefined;
-  #changed: Promise<void> = Promise.resolve();
-  /** The end of listeners that were. */
-  #leaving: Promise<unknown> = Promise.resolve();
-  #closed = false;
 
   constructor(deps: RegistryHostDeps) {
     this.#deps = deps;
     this.catalog = new Catalog(registrySchema.parse({}), deps);
+    this.#listener = new MovingListener({
+      staysAt,
+      open: (options) => startRegistryServer(options, { ...deps, catalog: this.catalog }),
+      committed: (options, before) => this.#follow(options, before),
+      lost: (error) => deps.emit('internal-error', { where: 'registry.listen', error }),
+    });
   }
 
   /** What outlives the process, by name; to be restored before `configure`. */
@@ -59,8 +52,8 @@ export class RegistryHost {
 
   /** Undefined where the configuration asks for none. */
   get view(): RegistryView | undefined {
-    if (!this.#running) return undefined;
-    const { server } = this.#running;
+    const { server } = this.#listener;
+    if (!server) return undefined;
     const now = this.#deps.clock.now();
     const shared = this.#sharing?.sharing;
     return {
@@ -83,7 +76,7 @@ export class RegistryHost {
    * `commit`. Rejects when the address cannot be had: the old listener then goes on as it was.
    */
   prepare(options: RegistryOptions | undefined): Promise<Prepared> {
-    return this.#inTurn(() => this.#prepare(options));
+    return this.#listener.prepare(options);
   }
 
   /**
@@ -93,77 +86,16 @@ export class RegistryHost {
    * @param through what sidecars share; undefined: nothing
    */
   configure(options: RegistryOptions | undefined, through?: SharedInstances): Promise<void> {
-    return this.#inTurn(async () => {
-      (await this.#prepare(options)).commit();
-      await this.#share(options?.shared ? through : undefined);
-      await this.#leaving;
-    });
+    return this.#listener.configure(options, () => this.#share(options?.shared ? through : undefined));
   }
 
   close(): Promise<void> {
-    this.#closed = true;
-    return this.configure(undefined);
+    return this.#listener.close(() => this.#share(undefined));
   }
 
-  /** One reload may follow another at once. */
-  #inTurn<T>(change: () => Promise<T>): Promise<T> {
-    const changing = this.#changed.then(change);
-    this.#changed = changing.then(
-      () => {},
-      () => {},
-    );
-    return changing;
-  }
-
-  async #prepare(options: RegistryOptions | undefined): Promise<Prepared> {
-    const old = this.#running;
-    if (!options || (old && staysAt(old.options, options)))
-      return { commit: () => this.#commit(options, old?.server), abort: () => {} };
-    const isSamePort = old && portOf(options.listen) === old.server.address.port;
-    const opened = isSamePort ? await this.#moveOnPort(options, old) : await this.#listen(options);
-    return {
-      commit: () => this.#commit(options, opened),
-      abort: () => void this.#inTurn(() => this.#takeBack(opened, isSamePort ? old : undefined)),
-    };
-  }
-
-  #commit(options: RegistryOptions | undefined, server: RegistryServer | undefined): void {
-    const old = this.#running;
-    this.#running = options && server && { server, options };
-    if (options) {
-      this.#running?.server.adjust(options);
-      this.catalog.limits = options;
-    }
-    if (old && old.server !== this.#running?.server)
-      this.#leaving = Promise.all([this.#leaving, old.server.close()]);
-    if (old?.options.sweepInterval !== options?.sweepInterval) this.#armSweep();
-  }
-
-  /** One port on another of this machine's addresses: some systems give it only when the old one is gone. */
-  async #moveOnPort(options: RegistryOptions, old: Running): Promise<RegistryServer> {
-    await old.server.close();
-    try {
-      return await this.#listen(options);
-    } catch (error) {
-      await this.#reopen(old);
-      throw error;
-    }
-  }
-
-  async #takeBack(opened: RegistryServer, old: Running | undefined): Promise<void> {
-    await opened.close();
-    if (old && !this.#closed) await this.#reopen(old);
-  }
-
-  async #reopen({ options, server: { address } }: Running): Promise<void> {
-    const { host, port } = address;
-    // Where any port was asked for, it is this one that clients know.
-    const listen = `${host.includes(':') ? `[${host}]` : host}:${port}`;
-    this.#running = { server: await this.#listen({ ...options, listen }), options };
-  }
-
-  #listen(options: RegistryOptions): Promise<RegistryServer> {
-    return startRegistryServer(options, { ...this.#deps, catalog: this.catalog });
+  #follow(options: RegistryOptions | undefined, before: RegistryOptions | undefined): void {
+    if (options) this.catalog.limits = options;
+    if (before?.sweepInterval !== options?.sweepInterval) this.#armSweep();
   }
 
   async #share(through: SharedInstances | undefined): Promise<void> {
@@ -178,8 +110,9 @@ export class RegistryHost {
     const { clock, random } = this.#deps;
     if (this.#sweepTimer) clock.clearTimer(this.#sweepTimer);
     this.#sweepTimer = undefined;
-    if (!this.#running) return;
-    const ms = this.#running.options.sweepInterval * (1 - JITTER_RATIO * random.next());
+    const { options } = this.#listener;
+    if (!options) return;
+    const ms = options.sweepInterval * (1 - JITTER_RATIO * random.next());
     const dueAt = clock.now() + ms;
     this.#sweepTimer = clock.setBackgroundTimer(ms, () => {
       this.#sweep(clock.now() - dueAt);
@@ -198,5 +131,3 @@ export class RegistryHost {
 /** It can go on with the listener that there is. */
 const staysAt = (a: RegistryOptions, b: RegistryOptions): boolean =>
   a.listen === b.listen && (a.tls === undefined) === (b.tls === undefined);
-
-const portOf = (listen: string): number => Number(listen.slice(listen.lastIndexOf(':') + 1));

@@ -6,6 +6,8 @@ import https from 'node:https';
 import type { AddressInfo, Socket } from 'node:net';
 import type { Clock } from '../core/clock.ts';
 import type { Emit } from '../core/events.ts';
+import { ListenError } from '../core/moving-listener.ts';
+import type { Listening as ListeningServer } from '../core/moving-listener.ts';
 import type { Random } from '../core/random.ts';
 import type { RegistryOptions } from '../schema/registry.ts';
 import type { ListenerTls } from '../schema/tls.ts';
@@ -37,8 +39,7 @@ export interface RegistryServerDeps {
   readonly emit: Emit;
 }
 
-export interface RegistryServer {
-  readonly address: { readonly host: string; readonly port: number };
+export interface RegistryServer extends ListeningServer<RegistryOptions> {
   /** Clients that follow changes. */
   readonly watchers: number;
   /** Takes over all of them but `listen`, and whether there is TLS. Whoever follows with a token that counts no more is cut off. */
@@ -47,7 +48,7 @@ export interface RegistryServer {
   close(): Promise<void>;
 }
 
-/** @throws Error with one message that names the address when it cannot be had */
+/** @throws ListenError when the address cannot be had */
 export async function startRegistryServer(
   options: RegistryOptions,
   deps: RegistryServerDeps,
@@ -108,9 +109,7 @@ class Listening implements RegistryServer {
       await once(this.#server, 'listening');
     } catch (error) {
       this.#watchers.close();
-      const { code, message } = error as NodeJS.ErrnoException;
-      const why = code === 'EADDRINUSE' ? 'the address is in use' : message;
-      throw new Error(`cannot listen on ${this.#options.listen} (registry.listen): ${why}`, { cause: error });
+      throw new ListenError(this.#options.listen, 'registry.listen', error as NodeJS.ErrnoException);
     }
     // A failed accept (no file descriptors left) is reported here; the next connection may fare better.
     this.#server.on('error', () => {});

@@ -59,6 +59,8 @@ export const savedDecisionsSchema = z.object({
       z.object({
         /** Digest of what tells the endpoint from others. */
         id: z.string(),
+        /** What it was called, for operators. */
+        name: z.string().max(2_000).optional(),
         decision: z.enum(['draining', 'disabled']),
         /** Null: it was listed. */
         until: savedInstant,

@@ -5,7 +5,6 @@ import type { ExchangeEnding } from '../core/exchange-ending.ts';
 import type { Exchange } from '../core/exchange.ts';
 import type { Completion, Outcome } from '../core/outcome.ts';
 import type { Reason } from '../core/reasons.ts';
-import { localStatus } from './local-answer.ts';
 
 declare module '../core/events.ts' {
   interface EventMap {
@@ -25,6 +24,8 @@ export class Ending {
   #completion: Completion | undefined;
   /** Whether the client got all that we had for it; undefined while its connection is open. */
   #delivered: boolean | undefined;
+  /** Undefined where it left before it was sent one. */
+  #sentStatus: number | undefined;
   #replaySkipped = false;
   #told = false;
 
@@ -45,8 +46,10 @@ export class Ending {
     } else this.#tellWhenOver();
   }
 
-  clientClosed(delivered: boolean): void {
+  /** @param sentStatus of the answer that was begun; undefined where none was */
+  clientClosed(delivered: boolean, sentStatus: number | undefined): void {
     this.#delivered = delivered;
+    this.#sentStatus = sentStatus;
     this.#tellWhenOver();
   }
 
@@ -56,7 +59,7 @@ export class Ending {
     if (outcome.kind === 'response' && !this.#completion) return;
     this.#told = true;
     const reason = this.#reason(outcome, this.#delivered);
-    const status = this.#status(outcome, reason);
+    const status = this.#status(outcome);
     this.#emit('exchange-ended', {
       exchange: this.#exchange,
       outcome,
@@ -78,11 +81,10 @@ export class Ending {
     return outcome.kind === 'response' ? undefined : outcome.reason;
   }
 
-  #status(outcome: Outcome, reason: Reason | undefined): number {
-    if (outcome.kind === 'response') return outcome.head.status;
-    return reason === 'client_aborted' || reason === undefined
-      ? CLIENT_CLOSED_STATUS
-      : localStatus(reason, outcome.verdict.class);
+  /** What went out, and not what it should have been: a protocol may tell an error in an answer of its own. */
+  #status(outcome: Outcome): number {
+    if (outcome.kind === 'response' && outcome.tunnel) return outcome.head.status;
+    return this.#sentStatus ?? CLIENT_CLOSED_STATUS;
   }
 }
 

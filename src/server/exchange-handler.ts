@@ -166,7 +166,7 @@ export class ExchangeHandler {
       this.#ended(cancellation);
       if (!delivered) cancellation.cancel('client-aborted');
       if (exchange.body instanceof ClientBody) exchange.body.release(delivered);
-      ending.clientClosed(delivered);
+      ending.clientClosed(delivered, res.headersSent ? res.statusCode : undefined);
     });
     return ending;
   }

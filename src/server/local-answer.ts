@@ -111,7 +111,7 @@ const STATUS_OF_ERROR_INSIDE: Readonly<Partial<Record<VerdictClass, number>>> = 
 };
 
 /** The status of a local answer. An error inside an answer gets the one that it should have had from the start. */
-export function localStatus(reason: Reason, verdictClass?: VerdictClass): number {
+function localStatus(reason: Reason, verdictClass?: VerdictClass): number {
   const { status } = REASONS[reason];
   if (reason !== 'upstream_error' || verdictClass === undefined) return status;
   return STATUS_OF_ERROR_INSIDE[verdictClass] ?? status;

@@ -5,6 +5,8 @@
 import type { Endpoint } from '../core/endpoint.ts';
 import type { Attempt, Exchange } from '../core/exchange.ts';
 import type { ExchangeEnding } from '../core/exchange-ending.ts';
+import { reasonOfCancel } from '../core/reasons.ts';
+import type { Reason } from '../core/reasons.ts';
 import { answerFields } from './answer-fields.ts';
 
 /** Strings that need no escaping in JSON. */
@@ -36,13 +38,18 @@ function attemptJson(attempt: Attempt): string {
   let json = `{"n":${attempt.number},"upstream":${quoted(attempt.exchange.upstream.name)},"endpoint":${quoted(attempt.endpoint.name)}`;
   if (attempt.credential !== undefined) json += `,"credential":"${attempt.credential}"`;
   if (attempt.status !== undefined) json += `,"status":${attempt.status}`;
-  if (attempt.reason !== undefined) json += `,"reason":"${attempt.reason}"`;
+  const reason = attempt.reason ?? whyPending(attempt);
+  if (reason !== undefined) json += `,"reason":"${reason}"`;
   if (attempt.verdict) json += `,"class":"${attempt.verdict.class}"`;
   if (attempt.spare) json += ',"spare":true';
   if (attempt.backoffMs > 0) json += `,"backoffMs":${ms(attempt.backoffMs)}`;
   if (attempt.wasted) json += `,"wasted":"${attempt.wasted}"`;
   return `${json},"durationMs":${ms(attempt.durationMs ?? 0)}}`;
 }
+
+/** Of one that was cancelled, and has not come to its end when it is told of. */
+const whyPending = ({ status, cancellation }: Attempt): Reason | undefined =>
+  status === undefined && cancellation.reason !== undefined ? reasonOfCancel(cancellation.reason) : undefined;
 
 /** Names that come again with every line, ready to be written. */
 const written = new WeakMap<object, string>();

@@ -89,3 +89,29 @@ test('an endpoint that is not there is a 404 that names those that are', async (
   expect(answer.status).toBe(404);
   expect(answer.json).toMatchObject({ code: 'no_such_endpoint', known: [a.origin] });
 });
+
+test('a decision on an endpoint that is not on the list is shown by its name, and taken back by enable', async () => {
+  await using a = await scriptedUpstream([respond({ body: 'a' })]);
+  await using b = await scriptedUpstream([respond({ body: 'b' })]);
+  await using admin = await adminWith(yamlFor(a.origin, b.origin));
+  const remembered = async (): Promise<unknown> =>
+    (await admin.get('/admin/upstreams/models')).json['remembered'];
+  expect(await remembered()).toEqual([]);
+  await set(admin, a.origin, 'disable');
+  expect(await remembered()).toEqual([]);
+  await admin.rewrite(yamlFor(b.origin));
+  await admin.post('/admin/reload');
+  expect(await remembered()).toEqual([
+    { name: a.origin, decision: 'disabled', leftMs: expect.any(Number) as number },
+  ]);
+  expect((await set(admin, a.origin, 'drain')).status).toBe(404);
+  expect(await set(admin, a.origin, 'enable')).toMatchObject({ status: 200, json: { name: a.origin } });
+  expect((await set(admin, a.origin, 'enable')).status).toBe(404);
+  expect(await remembered()).toEqual([]);
+  await admin.rewrite(yamlFor(a.origin, b.origin));
+  await admin.post('/admin/reload');
+  expect((await admin.get('/admin/upstreams/models')).json['endpoints']).toMatchObject([
+    { name: a.origin, state: 'available' },
+    { name: b.origin },
+  ]);
+});

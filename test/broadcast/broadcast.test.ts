@@ -158,7 +158,7 @@ describe('a broadcast', () => {
     expect(rig.collected.leftOut).toEqual([{ endpoint: 'c', why: 'limit' }]);
   });
 
-  it('puts all attempts on the trail of the request, in the end', async () => {
+  it('puts all attempts on the trail of the request, each as soon as it is made', async () => {
     const rig = new Rig(() => [
       (scope) => {
         for (let n = 0; n < 2; n++) attemptAt(rig.clock, scope);
@@ -253,6 +253,8 @@ describe('bounds', () => {
       by: 'broadcast',
     });
     expect(refused.wire.calls).toEqual([]);
+    expect(refused.events.of('broadcast-refused')).toMatchObject([{ exchange: refused.exchange }]);
+    expect(refused.events.of('broadcast-ended')).toEqual([]);
     await first.clock.advance(10);
     expect((await begin()).outcome).toMatchObject({ kind: 'rejection' });
     expect(first.collected.summary).toMatchObject({ ok: 3 });

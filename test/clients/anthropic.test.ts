@@ -219,6 +219,7 @@ upstreams:
     const sent = JSON.stringify(spare.requests[0]?.rawHeaders);
     expect(sent).not.toMatch(/secret-of/);
     expect(spare.requests[0]?.text()).toBe(JSON.stringify(request));
+    await proxy.waitForLines(({ msg }) => msg === 'exchange');
     expect(JSON.stringify(proxy.logLines())).not.toMatch(/secret-of/);
   });
 });

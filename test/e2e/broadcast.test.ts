@@ -207,6 +207,12 @@ test.each(['application/json', 'text/event-stream'])(
     const [ended] = await on.sidecar.waitForEvent('exchange-ended');
     expect(ended).toMatchObject({ result: 'aborted' });
     expect(on.upstreams[2]?.requests).toEqual([]);
+    const [line] = await on.sidecar.waitForLines(({ msg }) => msg === 'exchange');
+    expect(line).toMatchObject({
+      outcome: 'aborted',
+      attempts: 2,
+      trail: [{ reason: 'client_aborted' }, { reason: 'client_aborted' }],
+    });
     expect(on.sidecar.eventsNamed('broadcast-ended')).toMatchObject([{ result: 'abandoned' }]);
   },
 );

@@ -38,12 +38,9 @@ describe('a GET that was asked before', () => {
     expect(s.upstream.requests).toHaveLength(1);
     expect(await s.sidecar.metric('outrigger_cache_requests_total', { result: 'hit' })).toBe(1);
     expect(await s.sidecar.metric('outrigger_cache_entries')).toBe(1);
-    // The line is written once the answer has gone out, perhaps after the client has it.
-    const logged = () =>
-      s.sidecar.logLines().filter(({ msg, source }) => msg === 'exchange' && source === 'cache');
-    await expect
-      .poll(logged, { interval: 5, timeout: 5_000 })
-      .toMatchObject([{ attempts: 0, outcome: 'ok' }]);
+    expect(await s.sidecar.waitForLines(({ source }) => source === 'cache')).toMatchObject([
+      { msg: 'exchange', attempts: 0, outcome: 'ok' },
+    ]);
   });
 
   it('is told 304 where the agent has it, and has no body for HEAD', async () => {

@@ -31,6 +31,7 @@ upstreams:
     expect(answer.status).toBe(502);
     expect(told).toContain('xxxx');
     expect(told).not.toContain(KEY.slice(0, 6));
+    await proxy.waitForLines(({ msg }) => msg === 'exchange');
     expect(JSON.stringify(proxy.logLines())).not.toContain(KEY.slice(0, 6));
   },
 );

@@ -134,6 +134,7 @@ describe.skipIf(!hasEtcd)('endpoints in etcd', { timeout: 40_000 }, () => {
     const [refused] = await own.waitForEvent('discovery-entries-refused');
     expect(refused).toMatchObject({ upstream: 'agents', count: 1 });
     expect(refused?.entries[0]).toMatch(/^agents\/good: expected an http or https URL/);
+    await own.waitForLines((line) => line['upstream'] === 'agents' && line['count'] === 1);
     expect(JSON.stringify(own.logLines())).not.toMatch(/ftp:|nonsense/);
     // What it said before is as good as anything.
     expect((await request(own.port, { path: '/agents/x' })).status).toBe(200);

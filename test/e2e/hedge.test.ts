@@ -5,7 +5,7 @@ import { CHAT_JSON, STREAMS } from '../support/openai-fixtures.ts';
 import { rawClient, request, type RequestInit } from '../support/raw-client.ts';
 import type { RawResponse } from '../support/client/raw-response.ts';
 import { scriptedUpstream, type ScriptedUpstream } from '../support/scripted-upstream.ts';
-import { startSidecar, type TestSidecar } from '../support/start-sidecar.ts';
+import { startSidecar, type LogLine, type TestSidecar } from '../support/start-sidecar.ts';
 import { respond, respondJson } from '../support/steps/answers.ts';
 import { controlledStream } from '../support/steps/controlled-stream.ts';
 import { eventText } from '../support/steps/event-stream.ts';
@@ -21,7 +21,7 @@ interface Pair extends AsyncDisposable {
   readonly sidecar: TestSidecar;
   send(init?: RequestInit): Promise<RawResponse>;
   /** The line of the exchange, once it has ended. */
-  line(): Promise<Record<string, unknown>>;
+  line(): Promise<LogLine>;
 }
 
 const HEDGE = 'hedge: { after: 20ms, budget: { floor: 1000 } }';
@@ -37,11 +37,7 @@ async function pair(slowly: Script, quickly: Script, settings = `policies: { ${H
     fast,
     sidecar,
     send: ({ path = '/', ...init } = {}) => request(sidecar.port, { ...init, path: `/api${path}` }),
-    line: async () => {
-      await sidecar.waitForEvent('exchange-ended');
-      await sidecar.sidecar.log.settled();
-      return sidecar.logLines().findLast(({ msg }) => msg === 'exchange') ?? {};
-    },
+    line: async () => (await sidecar.waitForLines(({ msg }) => msg === 'exchange')).at(-1) as LogLine,
     [Symbol.asyncDispose]: async () => {
       await sidecar[Symbol.asyncDispose]();
       await Promise.all([slow[Symbol.asyncDispose](), fast[Symbol.asyncDispose]()]);

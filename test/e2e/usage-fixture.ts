@@ -1,6 +1,7 @@
 /** What the tests of usage share: answers of a provider, and how a client asks for them. */
 import type { EventInit } from '../support/steps/event-stream.ts';
 import type { RequestInit } from '../support/raw-client.ts';
+import type { LogLine } from '../support/start-sidecar.ts';
 import type { Stage, StageSettings } from './stage.ts';
 
 export const USAGE = {
@@ -59,8 +60,6 @@ export const ask = (more: object = {}): RequestInit => ({
 });
 
 /** The line of the exchange that ended last, once `count` have. */
-export async function lineOf({ sidecar }: Stage, count = 1): Promise<Record<string, unknown>> {
-  await sidecar.waitForEvent('exchange-ended', count);
-  await sidecar.sidecar.log.settled();
-  return sidecar.logLines().findLast(({ msg }) => msg === 'exchange') ?? {};
+export async function lineOf({ sidecar }: Stage, count = 1): Promise<LogLine> {
+  return (await sidecar.waitForLines(({ msg }) => msg === 'exchange', count)).at(-1) as LogLine;
 }

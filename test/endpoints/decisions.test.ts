@@ -1,7 +1,7 @@
 /** An operator's hand on an endpoint that leaves its list, or whose sidecar is started anew. */
 import { describe, expect, it } from 'vitest';
 import { RoundRobin } from '../../src/balancing/round-robin.ts';
-import type { Endpoint, EndpointDescription } from '../../src/core/endpoint.ts';
+import type { Endpoint, EndpointDescription, Operation } from '../../src/core/endpoint.ts';
 import { Instants } from '../../src/core/persistence.ts';
 import { Decisions } from '../../src/endpoints/decisions.ts';
 import type { Unnamed } from '../../src/endpoints/endpoint-names.ts';
@@ -24,6 +24,12 @@ const unnamed = (number: number): Unnamed => {
   const [{ name: _, ...rest }] = endpointsOf([{ url: `http://e${number}.test` }]) as [Endpoint];
   return rest;
 };
+
+const decided = (number: number, operation: Operation) => ({
+  name: `http://${number}.test`,
+  endpoint: unnamed(number),
+  operation,
+});
 
 type Listed = string | EndpointDescription;
 
@@ -100,7 +106,7 @@ describe('an operator’s decision', () => {
 
   it('is remembered for ten thousand endpoints that are gone', () => {
     const decisions = new Decisions();
-    for (let i = 0; i <= 10_000; i++) decisions.keep(unnamed(i), 'disabled', 0);
+    for (let i = 0; i <= 10_000; i++) decisions.keep(decided(i, 'disabled'), 0);
     expect([0, 1, 10_000].map((i) => decisions.take(unnamed(i), 1))).toEqual([
       'enabled',
       'disabled',
@@ -123,19 +129,19 @@ describe('after a restart', () => {
     const after = rig('a', 'd');
     expect(take(left, { part: after.roster, clock: after.clock }, 1_000)).toBe(true);
     expect(after.states()).toEqual(['disabled', 'available']);
+    expect(after.set.remembered).toEqual([
+      { name: 'http://c.test', decision: 'disabled', leftMs: expect.any(Number) as number },
+      { name: 'http://b.test', decision: 'draining', leftMs: expect.any(Number) as number },
+    ]);
     after.source.become('a', 'b', 'c', 'd');
     expect(after.states()).toEqual(['disabled', 'draining', 'disabled', 'available']);
   });
 
   it('what was decided on endpoints that are listed counts before what was on those that are gone', () => {
     const [before, after] = [new Decisions(), new Decisions()];
-    for (let i = 1; i <= 10_000; i++) before.keep(unnamed(i), 'disabled', 0);
+    for (let i = 1; i <= 10_000; i++) before.keep(decided(i, 'disabled'), 0);
     const instants = Instants.of({ now: 0, wallMs: 0 });
-    after.restore(
-      before.capture([{ endpoint: unnamed(0), operation: 'draining' }], instants, 0),
-      instants,
-      0,
-    );
+    after.restore(before.capture([decided(0, 'draining')], instants, 0), instants, 0);
     expect([0, 1, 2].map((i) => after.take(unnamed(i), 1))).toEqual(['draining', 'enabled', 'disabled']);
   });
 

@@ -54,7 +54,7 @@ describe.skipIf(!hasRedis)('shared state', () => {
     expect(statuses).toEqual([200, 200, 200, 429]);
     expect(two.eventsNamed('store-away')).toHaveLength(1);
     expect(await two.metric('outrigger_store_up')).toBe(0);
-    const told = two.logLines().filter(({ msg }) => msg === 'Redis is away; deciding locally');
+    const told = await two.waitForLines(({ msg }) => msg === 'Redis is away; deciding locally');
     expect(told).toMatchObject([{ level: 'warn' }]);
   });
 });

@@ -1,7 +1,7 @@
 import OpenAI from 'openai';
 import { describe, expect, it } from 'vitest';
 import { isWhole } from '../../src/playground/answer.ts';
-import { playgroundFaultsSchema } from '../../src/playground/schema.ts';
+import { playgroundSchema } from '../../src/playground/schema.ts';
 import { FakeClock } from '../support/fake-clock.ts';
 import { chatBody, collect, eventually, failureCode, playgroundWith, postChat, sdkOf } from './fixture.ts';
 
@@ -128,9 +128,9 @@ describe('the faults of the playground', () => {
   it('applies new faults to the requests that follow', async () => {
     const playground = await playgroundWith();
     expect((await postChat(playground)).status).toBe(200);
-    playground.setFaults(playgroundFaultsSchema.parse({ errorRatio: 1, errorStatuses: [502] }));
+    playground.adjust(playgroundSchema.parse({ faults: { errorRatio: 1, errorStatuses: [502] } }));
     expect((await postChat(playground)).status).toBe(502);
-    playground.setFaults(playgroundFaultsSchema.parse({}));
+    playground.adjust(playgroundSchema.parse({}));
     expect((await postChat(playground)).status).toBe(200);
   });
 

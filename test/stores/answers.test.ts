@@ -278,3 +278,16 @@ describe('a shelf’s content as bytes', () => {
     }
   });
 });
+
+it('counts the time in which the machine slept, and none that the wall clock was put back by', async () => {
+  const clock = new FakeClock();
+  const shelf = memoryAnswers(clock).open('api', BOUNDS);
+  shelf.put(key('g'), cached('one'), HOUR);
+  clock.wallOffsetMs = HOUR / 2;
+  expect(await shelf.get(key('g'))).toMatchObject({ heldForMs: HOUR / 2 });
+  clock.wallOffsetMs = -HOUR;
+  await clock.advance(1_000);
+  expect(await shelf.get(key('g'))).toMatchObject({ heldForMs: 1_000 });
+  clock.wallOffsetMs = HOUR;
+  expect(await shelf.get(key('g'))).toBeUndefined();
+});

@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { EventMap, EventName } from '../../src/core/events.ts';
 import { Sidecar } from '../../src/sidecar.ts';
+import { Conditions } from './conditions.ts';
 
 export interface TestSidecar extends AsyncDisposable {
   readonly sidecar: Sidecar;
@@ -13,13 +14,20 @@ export interface TestSidecar extends AsyncDisposable {
   /** Every event so far, in order. */
   readonly events: readonly { readonly name: EventName; readonly event: unknown }[];
   eventsNamed<N extends EventName>(name: N): EventMap[N][];
-  /** Resolves when `count` events of that name have come; rejects after 5 s with what came instead. */
+  /** Resolves when `count` events of that name have come; rejects after 15 s with what came instead. */
   waitForEvent<N extends EventName>(name: N, count?: number): Promise<EventMap[N][]>;
   /** Sum of a metric's series whose labels include the given ones; 0 when there is none. */
   metric(name: string, labels?: Readonly<Record<string, string>>): Promise<number>;
-  /** Parsed log lines so far. */
-  logLines(): Record<string, unknown>[];
+  /** Parsed log lines so far; for what must not be among them. One that is being written just now may be missing. */
+  logLines(): LogLine[];
+  /**
+   * Resolves with the lines that are so, when there are `count`: what an event writes is there a moment after it, and an
+   * exchange ends after its client has the answer. Rejects after 15 s with the lines that came instead.
+   */
+  waitForLines(isWanted: (line: LogLine) => boolean, count?: number): Promise<LogLine[]>;
 }
+
+export type LogLine = Readonly<Record<string, unknown>>;
 
 /** @param yaml without `server.listen` and `server.admin`: free ports are used */
 export async function startSidecar(yaml: string): Promise<TestSidecar> {
@@ -38,15 +46,13 @@ export async function startSidecar(yaml: string): Promise<TestSidecar> {
   return new Running(sidecar, { folder, logFile });
 }
 
-const WAIT_MS = 15_000;
-
 class Running implements TestSidecar {
   readonly sidecar: Sidecar;
   readonly port: number;
   readonly adminPort: number;
   readonly events: { name: EventName; event: unknown }[] = [];
   readonly #paths: { folder: string; logFile: string };
-  readonly #waiting = new Set<() => void>();
+  readonly #changes = new Conditions();
 
   constructor(sidecar: Sidecar, paths: { folder: string; logFile: string }) {
     this.sidecar = sidecar;
@@ -55,7 +61,7 @@ class Running implements TestSidecar {
     this.adminPort = sidecar.admin.address()?.port ?? 0;
     sidecar.bus.onAny((name, event) => {
       this.events.push({ name, event });
-      for (const check of [...this.#waiting]) check();
+      this.#changes.changed();
     });
   }
 
@@ -64,21 +70,28 @@ class Running implements TestSidecar {
   }
 
   waitForEvent<N extends EventName>(name: N, count = 1): Promise<EventMap[N][]> {
-    return new Promise((resolve, reject) => {
-      const timer = setTimeout(() => {
-        this.#waiting.delete(check);
-        reject(new Error(`no ${count} × ${name}; came: ${this.events.map((one) => one.name).join(', ')}`));
-      }, WAIT_MS);
-      const check = (): void => {
-        const found = this.eventsNamed(name);
-        if (found.length < count) return;
-        clearTimeout(timer);
-        this.#waiting.delete(check);
-        resolve(found);
-      };
-      this.#waiting.add(check);
-      check();
-    });
+    const found = (): EventMap[N][] | undefined => {
+      const named = this.eventsNamed(name);
+      return named.length < count ? undefined : named;
+    };
+    const came = (): string => this.events.map((one) => one.name).join(', ');
+    return this.#changes.until(found, () => `${count} × ${name}; came: ${came()}`);
+  }
+
+  async waitForLines(isWanted: (line: LogLine) => boolean, count = 1): Promise<LogLine[]> {
+    for (;;) {
+      const seen = this.events.length;
+      // Also what is being written just now.
+      await this.sidecar.log.settled();
+      const found = this.logLines().filter(isWanted);
+      if (found.length >= count) return found;
+      const came = (): string =>
+        this.logLines()
+          .map((line) => JSON.stringify(line))
+          .join('\n');
+      const isMore = (): boolean => this.events.length > seen;
+      await this.#changes.untilTrue(isMore, () => `${count} log lines; came:\n${came()}`);
+    }
   }
 
   async metric(name: string, labels: Readonly<Record<string, string>> = {}): Promise<number> {
@@ -90,13 +103,13 @@ class Running implements TestSidecar {
       .reduce((sum, line) => sum + Number(line.slice(line.lastIndexOf(' ') + 1)), 0);
   }
 
-  logLines(): Record<string, unknown>[] {
+  logLines(): LogLine[] {
     this.sidecar.log.flush();
     const text = readFileSync(this.#paths.logFile, 'utf8');
     return text
       .split('\n')
       .filter((line) => line !== '')
-      .map((line) => JSON.parse(line) as Record<string, unknown>);
+      .map((line) => JSON.parse(line) as LogLine);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

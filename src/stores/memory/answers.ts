@@ -16,7 +16,8 @@ interface Slot {
   readonly key: AnswerKey;
   readonly shelved: Shelved;
   readonly storedAt: number;
-  readonly expiresAt: number;
+  readonly storedWallMs: number;
+  readonly keepForMs: number;
 }
 
 type Slots = LRUCache<string, Slot>;
@@ -39,8 +40,8 @@ export class MemoryShelf implements AnswerShelf {
     const name = nameOf(key);
     const slot = this.#slots?.get(name);
     if (!slot) return undefined;
-    const now = this.#clock.now();
-    if (now < slot.expiresAt) return { shelved: slot.shelved, heldForMs: now - slot.storedAt };
+    const heldForMs = this.#since(slot);
+    if (heldForMs < slot.keepForMs) return { shelved: slot.shelved, heldForMs };
     this.#slots?.delete(name);
     return undefined;
   }
@@ -50,8 +51,12 @@ export class MemoryShelf implements AnswerShelf {
     // What was there is outdated, even where its successor does not fit.
     this.#slots?.delete(name);
     if (sizeOf(shelved) > this.#bounds.maxEntryBytes) return;
-    const storedAt = this.#clock.now();
-    this.#add({ key, shelved, storedAt, expiresAt: storedAt + keepForMs });
+    this.#add({ key, shelved, keepForMs, storedAt: this.#clock.now(), storedWallMs: this.#clock.wallMs() });
+  }
+
+  /** The monotonic clock stands still while the machine sleeps, the wall clock may be put back: whichever went further counts. */
+  #since({ storedAt, storedWallMs }: Slot): number {
+    return Math.max(this.#clock.now() - storedAt, this.#clock.wallMs() - storedWallMs);
   }
 
   drop(group: string): void {

@@ -7,7 +7,7 @@ export const broadcast: Topic = {
   metrics(bus, registry) {
     const broadcasts = new CounterFamily(registry, {
       name: 'outrigger_broadcasts_total',
-      help: 'Requests that went to all endpoints, by how many of them answered well.',
+      help: 'Requests that went to all endpoints, by how many of them answered well; also those that were refused.',
       labels: ['upstream', 'result'],
     });
     const calls = new CounterFamily(registry, {
@@ -20,6 +20,7 @@ export const broadcast: Topic = {
       if (summary.ok > 0) calls.add([upstream, 'ok'], summary.ok);
       if (summary.failed > 0) calls.add([upstream, 'failed'], summary.failed);
     });
+    bus.on('broadcast-refused', ({ upstream }) => broadcasts.add([upstream, 'refused']));
   },
 
   log(bus, log) {
@@ -28,6 +29,9 @@ export const broadcast: Topic = {
         { ...about(exchange), upstream, result, ...summary, durationMs: rounded(summary.durationMs) },
         'broadcast',
       ),
+    );
+    bus.on('broadcast-refused', ({ exchange, upstream }) =>
+      log.warn({ ...about(exchange), upstream }, 'broadcast refused: too many are under way'),
     );
   },
 

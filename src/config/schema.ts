@@ -18,7 +18,6 @@ import { credentialsSchema } from '../schema/credentials.ts';
 import { overridesSchema } from './override-section.ts';
 import { PRESET_NAMES } from './presets.ts';
 import { healthCheckSchema } from '../schema/health-check.ts';
-import { fileContents } from '../schema/file-contents.ts';
 import { scalingSchema } from '../schema/scaling.ts';
 import { registrySchema } from '../schema/registry.ts';
 import { stateSchema } from './state-section.ts';

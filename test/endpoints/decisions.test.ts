@@ -130,8 +130,8 @@ describe('after a restart', () => {
     expect(take(left, { part: after.roster, clock: after.clock }, 1_000)).toBe(true);
     expect(after.states()).toEqual(['disabled', 'available']);
     expect(after.set.remembered).toEqual([
-      { name: 'http://c.test', decision: 'disabled', leftMs: expect.any(Number) as number },
       { name: 'http://b.test', decision: 'draining', leftMs: expect.any(Number) as number },
+      { name: 'http://c.test', decision: 'disabled', leftMs: expect.any(Number) as number },
     ]);
     after.source.become('a', 'b', 'c', 'd');
     expect(after.states()).toEqual(['disabled', 'draining', 'disabled', 'available']);

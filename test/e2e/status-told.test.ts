@@ -15,7 +15,7 @@ test('a tool call of unknown outcome is told to MCP clients with 200, and that i
     headers: { 'content-type': 'application/json' },
     body: call,
   });
-  expect([answer.status, (await answer.json())]).toMatchObject([200, { error: { code: -32010 } }]);
+  expect([answer.status, await answer.json()]).toMatchObject([200, { error: { code: -32010 } }]);
   const [line] = await s.sidecar.waitForLines(exchangeLine);
   const reason = answer.header('x-outrigger-code');
   expect(reason).toBeDefined();

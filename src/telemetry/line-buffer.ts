@@ -24,6 +24,7 @@ export class LineBuffer {
   #from = 0;
   #to = 0;
   #lost = 0;
+  #used = false;
 
   constructor(destination: Destination, wallMs: () => number) {
     this.#destination = destination;
@@ -31,6 +32,11 @@ export class LineBuffer {
     destination.on('drop', (bytes) => {
       for (const byte of bytes) if (byte === LINE_FEED) this.#lost += 1;
     });
+  }
+
+  /** The destination was given something, ever. */
+  get used(): boolean {
+    return this.#used;
   }
 
   /** @param line with its line feed */
@@ -51,6 +57,7 @@ export class LineBuffer {
     this.#from = this.#to;
     const lostBefore = this.#lost;
     this.#lost = 0;
+    this.#used = true;
     this.#destination.write(lostBefore === 0 ? batch : Buffer.concat([this.#lossLine(lostBefore), batch]));
     // Dropped again, and the line about the loss with it: it counted itself, and must not count twice.
     if (this.#lost > 0 && lostBefore > 0) this.#lost += lostBefore - 1;

@@ -73,7 +73,9 @@ export class Log {
       };
       try {
         this.#lines.flush();
-        this.#destination.flush(settle);
+        // Asked for nothing while its file is being opened, the destination throws when that is open: nobody could catch it.
+        if (this.#lines.used) this.#destination.flush(settle);
+        else settle();
       } catch {
         settle();
       }
